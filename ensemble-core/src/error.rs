@@ -1,0 +1,260 @@
+//! What can go wrong, as data: the kind carries what and where, `Display` builds the sentence.
+
+use std::{fmt, io, path::PathBuf};
+
+/// The result of every fallible call in this workspace.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error: a boxed [`ErrorKind`], one pointer wide.
+#[derive(Debug)]
+pub struct Error(Box<ErrorKind>);
+
+/// The kinds of error, with the facts a program or a person needs to act.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file could not be opened, read, written or mapped.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done, as in "open" or "allocate 4096 bytes for".
+        action: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what was expected.
+        what: String,
+    },
+    /// Two sizes that must agree do not.
+    Shape {
+        /// Of what.
+        what: String,
+        /// The size wanted.
+        want: usize,
+        /// The size got.
+        got: usize,
+    },
+    /// A range of rows reaches outside the table.
+    RowRange {
+        /// First row.
+        start: usize,
+        /// One past the last row.
+        end: usize,
+        /// Rows of the table.
+        nrows: usize,
+    },
+    /// A value that is NaN or infinite where numbers are needed.
+    NotFinite {
+        /// The table, as it describes itself.
+        table: String,
+        /// The row, from 0.
+        row: usize,
+        /// The column, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// Sums over finite values overflowed.
+    Overflow {
+        /// The table, as it describes itself.
+        table: String,
+    },
+    /// Folds that cannot be made.
+    Folds {
+        /// Folds asked for.
+        n_folds: usize,
+        /// Rows of the table.
+        nrows: usize,
+        /// Why not.
+        reason: String,
+    },
+    /// A parameter whose value is out of its range.
+    Parameter {
+        /// The learner or transformer.
+        kind: String,
+        /// The parameter.
+        name: String,
+        /// The value given.
+        value: String,
+        /// What is wanted.
+        want: String,
+    },
+    /// A parameter that the learner does not have.
+    UnknownParameter {
+        /// The learner or transformer.
+        kind: String,
+        /// The name given.
+        name: String,
+        /// The names it has.
+        known: Vec<String>,
+    },
+    /// A learner or transformer that no compiled-in backend has.
+    UnknownKind {
+        /// The kind given.
+        kind: String,
+        /// The kinds there are.
+        known: Vec<String>,
+    },
+    /// A description of a learner or an ensemble that cannot be read.
+    Spec {
+        /// The text at fault.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A memory budget too small for what must be held at once.
+    Budget {
+        /// What needs the memory.
+        what: String,
+        /// Bytes needed.
+        need: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// Something that fails inside one learner's fit or prediction.
+    Learner {
+        /// The learner's name in its layer.
+        name: String,
+        /// The layer, from 0.
+        layer: usize,
+        /// The fold whose rows were held out; `None` for the fit on all rows.
+        fold: Option<usize>,
+        /// What happened.
+        source: Error,
+    },
+    /// A panic, caught at the boundary of a learner.
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The caller's [`Monitor`](crate::Monitor) asked to stop.
+    Cancelled,
+    /// A thing that is not offered, with the reason and a way out.
+    Unsupported {
+        /// The sentence.
+        what: String,
+    },
+}
+
+impl Error {
+    /// What happened.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// An [`ErrorKind::Io`]; `action` is a verb phrase such as "open".
+    pub fn io(path: impl Into<PathBuf>, action: impl Into<String>, source: io::Error) -> Self {
+        ErrorKind::Io { path: path.into(), action: action.into(), source }.into()
+    }
+
+    /// An [`ErrorKind::Format`].
+    pub fn format(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        ErrorKind::Format { path: path.into(), what: what.into() }.into()
+    }
+
+    /// An [`ErrorKind::Shape`].
+    pub fn shape(what: impl Into<String>, want: usize, got: usize) -> Self {
+        ErrorKind::Shape { what: what.into(), want, got }.into()
+    }
+
+    /// An [`ErrorKind::Spec`].
+    pub fn spec(text: impl Into<String>, reason: impl Into<String>) -> Self {
+        ErrorKind::Spec { text: text.into(), reason: reason.into() }.into()
+    }
+
+    /// An [`ErrorKind::Unsupported`].
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        ErrorKind::Unsupported { what: what.into() }.into()
+    }
+
+    /// An [`ErrorKind::Parameter`].
+    pub fn parameter(
+        kind: impl Into<String>,
+        name: impl Into<String>,
+        value: impl fmt::Display,
+        want: impl Into<String>,
+    ) -> Self {
+        ErrorKind::Parameter { kind: kind.into(), name: name.into(), value: value.to_string(), want: want.into() }
+            .into()
+    }
+
+    /// The same error, said of one learner; an error that already names a learner, and a cancellation, stay as they are.
+    #[must_use]
+    pub fn in_learner(self, name: &str, layer: usize, fold: Option<usize>) -> Self {
+        match *self.0 {
+            ErrorKind::Learner { .. } | ErrorKind::Cancelled | ErrorKind::NotFinite { .. } => self,
+            _ => ErrorKind::Learner { name: name.into(), layer, fold, source: self }.into(),
+        }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            ErrorKind::Io { path, action, source } => {
+                write!(f, "cannot {action} {}: {source}", path.display())
+            }
+            ErrorKind::Format { path, what } => write!(f, "{}: {what}", path.display()),
+            ErrorKind::Shape { what, want, got } => write!(f, "{what}: wanted {want}, got {got}"),
+            ErrorKind::RowRange { start, end, nrows } => {
+                write!(f, "rows {start}..{end} reach outside a table of {nrows} rows")
+            }
+            ErrorKind::NotFinite { table, row, column, value } => write!(
+                f,
+                "{table}: row {row}, column {column} (both from 0) is {value}; drop or fill such rows first"
+            ),
+            ErrorKind::Overflow { table } => {
+                write!(f, "{table}: sums of its values overflow float64; rescale the columns first")
+            }
+            ErrorKind::Folds { n_folds, nrows, reason } => {
+                write!(f, "cannot make {n_folds} folds of {nrows} rows: {reason}")
+            }
+            ErrorKind::Parameter { kind, name, value, want } => {
+                write!(f, "{kind}: {name}={value} is out of range: {want}")
+            }
+            ErrorKind::UnknownParameter { kind, name, known } if known.is_empty() => {
+                write!(f, "{kind} has no parameter '{name}': it takes none")
+            }
+            ErrorKind::UnknownParameter { kind, name, known } => {
+                write!(f, "{kind} has no parameter '{name}'; it has {}", known.join(", "))
+            }
+            ErrorKind::UnknownKind { kind, known } => {
+                write!(f, "no learner or transformer is called '{kind}'; there are {}", known.join(", "))
+            }
+            ErrorKind::Spec { text, reason } => write!(f, "cannot read '{text}': {reason}"),
+            ErrorKind::Budget { what, need, budget } => write!(
+                f,
+                "{what} needs {need} bytes at once and the memory budget is {budget}; raise the budget or use fewer columns or threads"
+            ),
+            ErrorKind::Learner { name, layer, fold: Some(fold), source } => {
+                write!(f, "learner '{name}' (layer {layer}, fold {fold} held out): {source}")
+            }
+            ErrorKind::Learner { name, layer, fold: None, source } => {
+                write!(f, "learner '{name}' (layer {layer}, all rows): {source}")
+            }
+            ErrorKind::Panicked { message } => write!(f, "it panicked: {message}"),
+            ErrorKind::Cancelled => write!(f, "cancelled"),
+            ErrorKind::Unsupported { what } => write!(f, "{what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.kind() {
+            ErrorKind::Io { source, .. } => Some(source),
+            ErrorKind::Learner { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

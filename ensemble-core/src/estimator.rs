@@ -1,0 +1,431 @@
+//! What a backend author implements: learners and transformers, how they take their rows, what they cost.
+
+use std::sync::Arc;
+
+use crate::{
+    affine::{Affine, AffineShape},
+    error::{Error, Result},
+    ledger::{Ledger, Work},
+    mat::{MatMut, MatRef, Order, Shape},
+    model::Model,
+    record::Record,
+    rows::FoldView,
+    statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree},
+    table::{Scratch, ScratchMatrix, Table},
+};
+
+/// How a learner can take its training rows, weakest need first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// From merged statistics: training rows are never handed over.
+    Merge,
+    /// As a few runs of rows, in the table's order.
+    Segments,
+    /// As one matrix, in the given order or in any. The matrix may have a stride.
+    Contiguous(Option<Order>),
+}
+
+impl std::fmt::Display for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Access::Merge => "merge",
+            Access::Segments => "segments",
+            Access::Contiguous(_) => "contiguous",
+        })
+    }
+}
+
+/// What one fit allocates for itself, as its author declares it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FitCost {
+    /// Greatest bytes alive at once during the fit, the input not counted.
+    pub peak_bytes: u64,
+    /// Bytes that the model keeps.
+    pub model_bytes: u64,
+}
+
+/// Training rows and their targets.
+#[derive(Clone, Copy)]
+pub struct Train<'a> {
+    x: FoldView<'a>,
+    y: FoldView<'a>,
+}
+
+impl<'a> Train<'a> {
+    /// Rows of x with the same rows of y.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when they differ in number, or y is not one column of neighbouring values.
+    pub fn new(x: FoldView<'a>, y: FoldView<'a>) -> Result<Self> {
+        if x.nrows() != y.nrows() {
+            return Err(Error::shape("training targets", x.nrows(), y.nrows()));
+        }
+        if y.ncols() != 1 || y.segments().any(|s| s.nrows() > 0 && s.column(0).is_none()) {
+            return Err(Error::shape("columns of the target", 1, y.ncols()));
+        }
+        Ok(Self { x, y })
+    }
+
+    /// The rows.
+    pub fn x(&self) -> FoldView<'a> {
+        self.x
+    }
+
+    /// The targets run by run; the runs of a contiguous fit are one.
+    pub fn y(&self) -> impl Iterator<Item = &'a [f64]> + use<'a> {
+        self.y.segments().filter(|s| s.nrows() > 0).map(|s| s.column(0).expect("checked in new"))
+    }
+
+    /// The rows as one matrix: always, for learners that declared [`Access::Contiguous`].
+    ///
+    /// # Errors
+    /// When the rows are several runs.
+    pub fn contiguous_x(&self) -> Result<MatRef<'a>> {
+        self.x.as_mat().ok_or_else(|| Error::unsupported("the rows are several runs; declare Access::Contiguous"))
+    }
+
+    /// The targets as one slice: always, for learners that declared [`Access::Contiguous`].
+    ///
+    /// # Errors
+    /// When the targets are several runs.
+    pub fn contiguous_y(&self) -> Result<&'a [f64]> {
+        let mat = self.y.as_mat();
+        mat.and_then(|m| if m.nrows() == 0 { Some(&[][..]) } else { m.column(0) })
+            .ok_or_else(|| Error::unsupported("the targets are several runs; declare Access::Contiguous"))
+    }
+
+    /// Number of rows and columns.
+    pub fn shape(&self) -> Shape {
+        Shape { nrows: self.x.nrows(), ncols: self.x.ncols() }
+    }
+}
+
+/// Where a fit stands and what it may use.
+#[derive(Clone, Copy)]
+pub struct FitContext<'a> {
+    /// Seed for this (run, layer, learner, fold); the same whatever thread runs the fit.
+    pub seed: u64,
+    /// The layer, from 0.
+    pub layer: usize,
+    /// The fold held out; `None` for the fit on all rows.
+    pub fold: Option<usize>,
+    /// Room for transformed rows.
+    pub scratch: &'a dyn Scratch,
+    /// Where copies are written down.
+    pub ledger: &'a Ledger,
+    /// The table behind the rows, counted, when it can be kept.
+    pub table: Option<&'a Arc<dyn Table>>,
+    /// Their targets, likewise.
+    pub target: Option<&'a Arc<dyn Table>>,
+}
+
+impl<'a> FitContext<'a> {
+    /// A context for one fit outside any ensemble.
+    pub fn alone(scratch: &'a dyn Scratch, ledger: &'a Ledger) -> Self {
+        Self { seed: 0, layer: 0, fold: None, scratch, ledger, table: None, target: None }
+    }
+}
+
+/// A learner. Object-safe; one value is shared by all fits, so it holds parameters and no state.
+pub trait Estimator: Send + Sync {
+    /// Backend, a dot, and the type's name in snake case, as in `"native.lasso"`.
+    fn kind(&self) -> String;
+
+    /// How it takes rows. No default: the author must say.
+    fn access(&self) -> Access;
+
+    /// What one fit on `train` allocates.
+    fn cost(&self, train: Shape) -> FitCost;
+
+    /// Fit on the training rows.
+    ///
+    /// # Errors
+    /// Whatever stops the fit; the engine adds learner, layer and fold.
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>>;
+
+    /// The learner as one whose fits merge: `Some` exactly when [`Estimator::access`] is [`Access::Merge`].
+    fn as_merge(&self) -> Option<&dyn MergeFit> {
+        None
+    }
+
+    /// Whether its models always have a linear form, so that a stack on them needs no prediction columns.
+    fn is_linear(&self) -> bool {
+        false
+    }
+
+    /// Bytes of transformed rows that one fit on `train` writes to scratch room, for the plan.
+    fn scratch_bytes(&self, train: Shape) -> u64 {
+        let _ = train;
+        0
+    }
+
+    /// Passes that predictions are worth avoiding: `true` when predicting costs far more than reading the rows.
+    fn predicts_slowly(&self) -> bool {
+        false
+    }
+}
+
+/// What came of a fit from statistics.
+pub enum Fitted {
+    /// The model.
+    Model(Arc<dyn Model>),
+    /// Not from these: another pass must bring these statistics too. The engine makes one pass for all who ask.
+    Needs(Vec<Box<dyn Statistic>>),
+}
+
+/// A learner whose training rows need only be summed up.
+pub trait MergeFit: Send + Sync {
+    /// Empty states of the statistics that a fit reads.
+    ///
+    /// # Errors
+    /// When the table does not suit the learner.
+    fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>>;
+
+    /// The maps through which all its statistics can be carried, also those it may ask for later.
+    fn affine_support(&self) -> Option<AffineShape>;
+
+    /// Fit from the statistics of the training rows.
+    ///
+    /// # Errors
+    /// Whatever stops the fit.
+    fn fit_from(&self, statistics: &Statistics) -> Result<Fitted>;
+}
+
+/// Fit a merging learner on rows in hand, block by block along the canonical tree: what such a learner's
+/// [`Estimator::fit`] calls. Reads the rows once, or twice when the learner asks for more statistics.
+///
+/// A block that spans two runs is packed into one block-sized buffer, so the bits are those of contiguous rows.
+///
+/// # Errors
+/// Those of the statistics and of the fit.
+pub fn fit_by_merging(learner: &dyn MergeFit, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
+    let mut wanted = learner.statistics(&context)?;
+    let mut have = Statistics::default();
+    loop {
+        have.extend(&train_statistics(train, &wanted, &|x, each| each(x))?);
+        match learner.fit_from(&have)? {
+            Fitted::Model(model) => return Ok(model),
+            Fitted::Needs(more) if more.iter().any(|m| !have.has(&m.key())) => wanted = more,
+            Fitted::Needs(_) => {
+                return Err(Error::unsupported("the learner asks again for statistics it already has"));
+            }
+        }
+    }
+}
+
+/// What stands between a block of the table and a statistic: hands the block, or its transformation, on.
+pub(crate) type BlockMap<'a> =
+    dyn Fn(MatRef<'_>, &mut dyn FnMut(MatRef<'_>) -> Result<()>) -> Result<()> + Sync + 'a;
+
+/// States of `prototypes` over training rows, each block going through `map` first.
+pub(crate) fn train_statistics(
+    train: &Train<'_>,
+    prototypes: &[Box<dyn Statistic>],
+    map: &BlockMap<'_>,
+) -> Result<Statistics> {
+    // Where each run starts among the training rows.
+    let runs: Vec<(usize, MatRef<'_>, &[f64], usize)> = {
+        let mut start = 0;
+        let firsts = train.x().rows().runs().iter().map(|r| r.start);
+        train
+            .x()
+            .segments()
+            .zip(train.y())
+            .zip(firsts)
+            .map(|((x, y), first)| {
+                start += x.nrows();
+                (start - x.nrows(), x, y, first)
+            })
+            .collect()
+    };
+    let (n, p) = (train.x().nrows(), train.x().ncols());
+    let absorb = |b: usize, states: &mut [Box<dyn Statistic>]| -> Result<()> {
+        let (lo, hi) = (b * BLOCK_ROWS, ((b + 1) * BLOCK_ROWS).min(n));
+        let at = runs.partition_point(|r| r.0 <= lo) - 1;
+        let (start, x, y, first) = runs[at];
+        let mut each = |x: MatRef<'_>, y: &[f64], first_row: usize| {
+            map(x, &mut |x| states.iter_mut().try_for_each(|s| s.absorb(&Block { x, y, first_row })))
+        };
+        if hi <= start + x.nrows() {
+            return each(x.rows(lo - start..hi - start)?, &y[lo - start..hi - start], first + lo - start);
+        }
+        if states_keep_places(prototypes) {
+            // States that remember where rows stand take the runs one by one.
+            for (start, x, y, first) in &runs[at..] {
+                let (from, to) = (lo.max(*start), hi.min(start + x.nrows()));
+                if from < to {
+                    each(x.rows(from - start..to - start)?, &y[from - start..to - start], first + from - start)?;
+                }
+            }
+            return Ok(());
+        }
+        let mut packed = vec![0.0; (hi - lo) * p];
+        let mut targets = Vec::with_capacity(hi - lo);
+        let mut filled = packed.chunks_exact_mut(p.max(1));
+        for (start, x, y, _) in &runs[at..] {
+            let (from, to) = (lo.max(*start), hi.min(start + x.nrows()));
+            for row in from..to.max(from) {
+                x.copy_row_into(row - start, filled.next().expect("one row each"));
+                targets.push(y[row - start]);
+            }
+        }
+        each(MatRef::new(&packed, hi - lo, p, Order::C)?, &targets, first + lo - start)
+    };
+    let states = absorb_tree(0..n.div_ceil(BLOCK_ROWS), prototypes, &absorb)?;
+    seal(states)
+}
+
+fn states_keep_places(prototypes: &[Box<dyn Statistic>]) -> bool {
+    prototypes.iter().any(|p| p.keeps_places())
+}
+
+pub(crate) fn seal(mut states: Vec<Box<dyn Statistic>>) -> Result<Statistics> {
+    states.iter_mut().try_for_each(|s| s.seal())?;
+    Ok(Statistics::new(states.into_iter().map(Arc::from).collect()))
+}
+
+/// Something that is fitted on rows and then maps rows.
+pub trait Transformer: Send + Sync {
+    /// As [`Estimator::kind`].
+    fn kind(&self) -> String;
+
+    /// How it takes rows.
+    fn access(&self) -> Access;
+
+    /// What one fit allocates.
+    fn cost(&self, train: Shape) -> FitCost;
+
+    /// Columns that come out for `ncols` that go in.
+    fn n_out(&self, ncols: usize) -> usize {
+        ncols
+    }
+
+    /// Fit on training rows.
+    ///
+    /// # Errors
+    /// Whatever stops the fit.
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>>;
+
+    /// The transformer as one fitted from merged statistics: `Some` exactly when [`Transformer::access`] is
+    /// [`Access::Merge`].
+    fn as_merge(&self) -> Option<&dyn MergeTransform> {
+        None
+    }
+}
+
+/// A transformer that is fitted from merged statistics.
+pub trait MergeTransform: Send + Sync {
+    /// Empty states of the statistics that a fit reads; none for a transformer that learns nothing.
+    ///
+    /// # Errors
+    /// When the table does not suit the transformer.
+    fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>>;
+
+    /// The shape of its affine form, if every fit has one: then learners behind it share their statistics with all others.
+    fn affine_shape(&self) -> Option<AffineShape>;
+
+    /// The maps through which its own statistics can be carried, for a transformer behind another.
+    fn affine_support(&self) -> Option<AffineShape>;
+
+    /// Fit from the statistics of the training rows.
+    ///
+    /// # Errors
+    /// Whatever stops the fit.
+    fn fit_from(&self, statistics: &Statistics) -> Result<Arc<dyn FittedTransform>>;
+}
+
+/// Fit a merging transformer on rows in hand: what such a transformer's [`Transformer::fit`] calls. One pass.
+///
+/// # Errors
+/// Those of the statistics and of the fit.
+pub fn fit_transform_by_merging(
+    transformer: &dyn MergeTransform,
+    train: &Train<'_>,
+    cx: &FitContext<'_>,
+) -> Result<Arc<dyn FittedTransform>> {
+    let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
+    let wanted = transformer.statistics(&context)?;
+    let have =
+        if wanted.is_empty() { Statistics::default() } else { train_statistics(train, &wanted, &|x, each| each(x))? };
+    transformer.fit_from(&have)
+}
+
+/// A fitted map of rows.
+pub trait FittedTransform: Send + Sync {
+    /// Columns that go in.
+    fn n_in(&self) -> usize;
+
+    /// Columns that come out.
+    fn n_out(&self) -> usize;
+
+    /// The map as x -> A'(x - b), if it is that.
+    fn as_affine(&self) -> Option<&Affine> {
+        None
+    }
+
+    /// Map the rows of `x` into `out`, `x.nrows()` x `n_out()`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when sizes differ.
+    fn transform_block_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()>;
+
+    /// The map as data, for a file.
+    ///
+    /// # Errors
+    /// When it cannot be saved.
+    fn to_record(&self) -> Result<Record>;
+}
+
+impl FittedTransform for Affine {
+    fn n_in(&self) -> usize {
+        Affine::n_in(self)
+    }
+
+    fn n_out(&self) -> usize {
+        Affine::n_out(self)
+    }
+
+    fn as_affine(&self) -> Option<&Affine> {
+        Some(self)
+    }
+
+    fn transform_block_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()> {
+        self.apply_into(x, out)
+    }
+
+    fn to_record(&self) -> Result<Record> {
+        Ok(crate::pipeline::save_affine(self))
+    }
+}
+
+/// Fill a scratch matrix block by block from transformed training rows; the one place where transformed rows are stored.
+pub(crate) fn store_transformed(
+    train: &Train<'_>,
+    n_out: usize,
+    order: Order,
+    cx: &FitContext<'_>,
+    map: &BlockMap<'_>,
+) -> Result<Box<dyn ScratchMatrix>> {
+    let shape = Shape { nrows: train.x().nrows(), ncols: n_out };
+    let mut stored = cx.scratch.matrix(shape, order)?;
+    {
+        let mut out = stored.as_mat_mut();
+        let mut row = 0;
+        for segment in train.x().segments() {
+            for block in segment.row_blocks(BLOCK_ROWS) {
+                map(block, &mut |x| {
+                    for r in 0..x.nrows() {
+                        for c in 0..n_out {
+                            out.set(row + r, c, x.get(r, c));
+                        }
+                    }
+                    row += x.nrows();
+                    Ok(())
+                })?;
+            }
+        }
+    }
+    cx.ledger.write(Work::transformed(cx.layer, cx.fold, shape.bytes(), cx.scratch.is_anonymous()));
+    Ok(stored)
+}

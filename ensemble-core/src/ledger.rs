@@ -1,0 +1,127 @@
+//! What the engine does with bytes: planned before as [`Work`], written down as it happens, and compared.
+
+use std::{fmt, sync::Mutex};
+
+use serde::Serialize;
+
+/// Kinds of work that cost bytes or passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkKind {
+    /// One scan of a table by the engine; bytes are those read.
+    Pass,
+    /// Training rows copied into memory.
+    Gather,
+    /// Whole pages copied where rewired pages meet.
+    Rewire,
+    /// Bytes written to mapped temporary files: tables in fold order, rows gathered there, prediction columns.
+    Spill,
+    /// Prediction columns in memory.
+    Predictions,
+    /// Transformed training rows in memory.
+    Transform,
+}
+
+/// One piece of work.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Work {
+    /// What kind.
+    pub kind: WorkKind,
+    /// The layer, from 0.
+    pub layer: usize,
+    /// The fold held out; `None` when it is for all rows or no fold in particular.
+    pub fold: Option<usize>,
+    /// How many bytes.
+    pub bytes: u64,
+    /// What for, in a few words.
+    pub what: &'static str,
+}
+
+impl Work {
+    /// A piece of work.
+    pub fn new(kind: WorkKind, layer: usize, fold: Option<usize>, bytes: u64, what: &'static str) -> Self {
+        Self { kind, layer, fold, bytes, what }
+    }
+
+    pub(crate) fn transformed(layer: usize, fold: Option<usize>, bytes: u64, anonymous: bool) -> Self {
+        let kind = if anonymous { WorkKind::Transform } else { WorkKind::Spill };
+        Self::new(kind, layer, fold, bytes, "transformed training rows")
+    }
+}
+
+/// Sums over work, as reports show them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Scans of the input table by the engine.
+    pub data_passes: u64,
+    /// Bytes of training rows copied into memory.
+    pub gathered_bytes: u64,
+    /// Bytes of pages copied at junctions.
+    pub rewired_bytes_copied: u64,
+    /// Bytes written to temporary files.
+    pub spilled_bytes: u64,
+    /// Bytes of prediction columns in memory.
+    pub prediction_bytes: u64,
+    /// Bytes of transformed training rows in memory.
+    pub transformed_bytes: u64,
+}
+
+impl Totals {
+    /// Add up.
+    pub fn of(work: &[Work]) -> Self {
+        let mut t = Self::default();
+        for w in work {
+            match w.kind {
+                WorkKind::Pass => t.data_passes += u64::from(w.layer == 0),
+                WorkKind::Gather => t.gathered_bytes += w.bytes,
+                WorkKind::Rewire => t.rewired_bytes_copied += w.bytes,
+                WorkKind::Spill => t.spilled_bytes += w.bytes,
+                WorkKind::Predictions => t.prediction_bytes += w.bytes,
+                WorkKind::Transform => t.transformed_bytes += w.bytes,
+            }
+        }
+        t
+    }
+}
+
+/// Work done so far, from all threads.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: Mutex<Vec<Work>>,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Write down what was done.
+    pub fn write(&self, work: Work) {
+        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(work);
+    }
+
+    /// Everything, sorted, so that two runs compare.
+    pub fn into_entries(self) -> Vec<Work> {
+        let mut entries = self.entries.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        entries.sort();
+        entries
+    }
+}
+
+/// A count of bytes for people: `"1.5 MiB"`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+        let (mut value, mut unit) = (self.0 as f64, 0);
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        let text = if unit == 0 { format!("{} B", self.0) } else { format!("{value:.1} {}", UNITS[unit]) };
+        f.pad(&text)
+    }
+}

@@ -1,0 +1,485 @@
+//! The currency of the workspace: borrowed dense float64 matrices, C or Fortran order, with one stride.
+
+use std::ops::Range;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which index runs fastest in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Row-major: the values of a row are neighbours.
+    C,
+    /// Column-major: the values of a column are neighbours.
+    F,
+}
+
+/// Rows and columns of a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Number of rows.
+    pub nrows: usize,
+    /// Number of columns.
+    pub ncols: usize,
+}
+
+impl Shape {
+    /// Bytes of a dense float64 matrix of this shape.
+    pub fn bytes(self) -> u64 {
+        (self.nrows as u64) * (self.ncols as u64) * 8
+    }
+}
+
+/// A borrowed matrix of float64: a slice, a shape, an order and the distance between neighbouring rows (C) or columns
+/// (F) in elements. Copying one copies four words, never data.
+#[derive(Clone, Copy, Debug)]
+pub struct MatRef<'a> {
+    data: &'a [f64],
+    nrows: usize,
+    ncols: usize,
+    order: Order,
+    stride: usize,
+}
+
+/// The least slice length that holds the shape, or `None` when it overflows.
+fn span(nrows: usize, ncols: usize, order: Order, stride: usize) -> Option<usize> {
+    let (outer, inner) = match order {
+        Order::C => (nrows, ncols),
+        Order::F => (ncols, nrows),
+    };
+    if outer == 0 || inner == 0 {
+        return Some(0);
+    }
+    (outer - 1).checked_mul(stride)?.checked_add(inner)
+}
+
+fn check(len: usize, nrows: usize, ncols: usize, order: Order, stride: usize) -> Result<()> {
+    let inner = if order == Order::C { ncols } else { nrows };
+    if stride < inner {
+        return Err(Error::shape("stride of a matrix, in elements, at least", inner, stride));
+    }
+    match span(nrows, ncols, order, stride) {
+        Some(need) if need <= len => Ok(()),
+        need => Err(Error::shape("elements behind a matrix", need.unwrap_or(usize::MAX), len)),
+    }
+}
+
+impl<'a> MatRef<'a> {
+    /// A matrix over `data` without gaps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] unless `data` holds exactly `nrows * ncols` values.
+    pub fn new(data: &'a [f64], nrows: usize, ncols: usize, order: Order) -> Result<Self> {
+        if nrows.checked_mul(ncols) != Some(data.len()) {
+            return Err(Error::shape("elements behind a matrix", nrows.saturating_mul(ncols), data.len()));
+        }
+        let stride = if order == Order::C { ncols } else { nrows };
+        Ok(Self { data, nrows, ncols, order, stride })
+    }
+
+    /// A matrix whose neighbouring rows (C) or columns (F) lie `stride` elements apart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if `stride` is shorter than a row (C) or column (F), or `data` too short.
+    pub fn with_stride(
+        data: &'a [f64],
+        nrows: usize,
+        ncols: usize,
+        order: Order,
+        stride: usize,
+    ) -> Result<Self> {
+        check(data.len(), nrows, ncols, order, stride)?;
+        Ok(Self { data, nrows, ncols, order, stride })
+    }
+
+    /// One column, which is both orders at once; it is said to be in C order.
+    pub fn column_vector(data: &'a [f64]) -> Self {
+        Self { data, nrows: data.len(), ncols: 1, order: Order::C, stride: 1 }
+    }
+
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        self.nrows
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        self.ncols
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> Shape {
+        Shape { nrows: self.nrows, ncols: self.ncols }
+    }
+
+    /// Which index runs fastest.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Elements between neighbouring rows (C) or columns (F).
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The elements from the first to the last, gaps included.
+    pub fn data(&self) -> &'a [f64] {
+        let need = span(self.nrows, self.ncols, self.order, self.stride).unwrap_or(0);
+        &self.data[..need]
+    }
+
+    /// The values as one slice when there are no gaps between them, in this matrix's order.
+    pub fn as_slice(&self) -> Option<&'a [f64]> {
+        let inner = if self.order == Order::C { self.ncols } else { self.nrows };
+        let outer = if self.order == Order::C { self.nrows } else { self.ncols };
+        (self.stride == inner || outer <= 1).then(|| self.data())
+    }
+
+    /// The value at `row`, `column`.
+    ///
+    /// # Panics
+    /// When either is out of range.
+    #[inline]
+    pub fn get(&self, row: usize, column: usize) -> f64 {
+        assert!(
+            row < self.nrows && column < self.ncols,
+            "({row}, {column}) outside {} x {}",
+            self.nrows,
+            self.ncols
+        );
+        match self.order {
+            Order::C => self.data[row * self.stride + column],
+            Order::F => self.data[column * self.stride + row],
+        }
+    }
+
+    /// Row `row` as a slice; `None` in Fortran order, unless there is but one column.
+    ///
+    /// # Panics
+    /// When `row` is out of range.
+    #[inline]
+    pub fn row(&self, row: usize) -> Option<&'a [f64]> {
+        assert!(row < self.nrows, "row {row} of {}", self.nrows);
+        match self.order {
+            Order::C => Some(&self.data[row * self.stride..row * self.stride + self.ncols]),
+            Order::F if self.ncols == 1 => Some(&self.data[row..=row]),
+            Order::F => None,
+        }
+    }
+
+    /// Column `column` as a slice; `None` in C order, unless its values are neighbours.
+    ///
+    /// # Panics
+    /// When `column` is out of range.
+    #[inline]
+    pub fn column(&self, column: usize) -> Option<&'a [f64]> {
+        assert!(column < self.ncols, "column {column} of {}", self.ncols);
+        match self.order {
+            Order::F => Some(&self.data[column * self.stride..column * self.stride + self.nrows]),
+            Order::C if self.stride == 1 => Some(&self.data[..self.nrows]),
+            Order::C => None,
+        }
+    }
+
+    /// The rows in `rows`, over the same memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RowRange`] if `rows` reaches past the last row.
+    pub fn rows(&self, rows: Range<usize>) -> Result<MatRef<'a>> {
+        if rows.start > rows.end || rows.end > self.nrows {
+            return Err(
+                ErrorKind::RowRange { start: rows.start, end: rows.end, nrows: self.nrows }.into()
+            );
+        }
+        let skip = match self.order {
+            Order::C => rows.start * self.stride,
+            Order::F => rows.start,
+        };
+        let nrows = rows.end - rows.start;
+        let data = if nrows == 0 || self.ncols == 0 { &[][..] } else { &self.data[skip..] };
+        Ok(MatRef { data, nrows, ..*self })
+    }
+
+    /// One column as a matrix of its own, over the same memory.
+    ///
+    /// # Panics
+    /// When `column` is out of range.
+    pub fn column_view(&self, column: usize) -> MatRef<'a> {
+        assert!(column < self.ncols, "column {column} of {}", self.ncols);
+        let skip = if self.order == Order::C { column } else { column * self.stride };
+        let data = if self.nrows == 0 { &[][..] } else { &self.data[skip..] };
+        MatRef { data, ncols: 1, ..*self }
+    }
+
+    /// Cut into consecutive blocks of `block` rows, the last one shorter.
+    ///
+    /// # Panics
+    /// When `block` is 0.
+    pub fn row_blocks(self, block: usize) -> impl Iterator<Item = MatRef<'a>> {
+        assert!(block > 0, "blocks of 0 rows");
+        (0..self.nrows.div_ceil(block)).map(move |b| {
+            let start = b * block;
+            self.rows(start..(start + block).min(self.nrows)).expect("inside by construction")
+        })
+    }
+
+    /// Write row `row` into `out`, whatever the order.
+    ///
+    /// # Panics
+    /// When `row` is out of range or `out` is not `ncols` long.
+    pub fn copy_row_into(&self, row: usize, out: &mut [f64]) {
+        assert_eq!(out.len(), self.ncols, "buffer for a row");
+        match self.row(row) {
+            Some(values) => out.copy_from_slice(values),
+            None => {
+                for (column, slot) in out.iter_mut().enumerate() {
+                    *slot = self.get(row, column);
+                }
+            }
+        }
+    }
+
+    /// The first value that is NaN or infinite, as (row, column, value), in row order.
+    pub fn first_not_finite(&self) -> Option<(usize, usize, f64)> {
+        for row in 0..self.nrows {
+            for column in 0..self.ncols {
+                let value = self.get(row, column);
+                if !value.is_finite() {
+                    return Some((row, column, value));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A borrowed matrix that may be written; see [`MatRef`].
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: &'a mut [f64],
+    nrows: usize,
+    ncols: usize,
+    order: Order,
+    stride: usize,
+}
+
+impl<'a> MatMut<'a> {
+    /// A matrix over `data` without gaps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] unless `data` holds exactly `nrows * ncols` values.
+    pub fn new(data: &'a mut [f64], nrows: usize, ncols: usize, order: Order) -> Result<Self> {
+        if nrows.checked_mul(ncols) != Some(data.len()) {
+            return Err(Error::shape("elements behind a matrix", nrows.saturating_mul(ncols), data.len()));
+        }
+        let stride = if order == Order::C { ncols } else { nrows };
+        Ok(Self { data, nrows, ncols, order, stride })
+    }
+
+    /// A matrix whose neighbouring rows (C) or columns (F) lie `stride` elements apart.
+    ///
+    /// # Errors
+    /// As [`MatRef::with_stride`].
+    pub fn with_stride(
+        data: &'a mut [f64],
+        nrows: usize,
+        ncols: usize,
+        order: Order,
+        stride: usize,
+    ) -> Result<Self> {
+        check(data.len(), nrows, ncols, order, stride)?;
+        Ok(Self { data, nrows, ncols, order, stride })
+    }
+
+    /// One column of neighbouring values.
+    pub fn column_vector(data: &'a mut [f64]) -> Self {
+        let nrows = data.len();
+        Self { data, nrows, ncols: 1, order: Order::C, stride: 1 }
+    }
+
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        self.nrows
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        self.ncols
+    }
+
+    /// Which index runs fastest.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Read what is here.
+    pub fn as_ref(&self) -> MatRef<'_> {
+        MatRef { data: self.data, nrows: self.nrows, ncols: self.ncols, order: self.order, stride: self.stride }
+    }
+
+    /// Lend the same matrix for a shorter time.
+    pub fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut { data: self.data, nrows: self.nrows, ncols: self.ncols, order: self.order, stride: self.stride }
+    }
+
+    /// Set the value at `row`, `column`.
+    ///
+    /// # Panics
+    /// When either is out of range.
+    #[inline]
+    pub fn set(&mut self, row: usize, column: usize, value: f64) {
+        assert!(
+            row < self.nrows && column < self.ncols,
+            "({row}, {column}) outside {} x {}",
+            self.nrows,
+            self.ncols
+        );
+        match self.order {
+            Order::C => self.data[row * self.stride + column] = value,
+            Order::F => self.data[column * self.stride + row] = value,
+        }
+    }
+
+    /// Row `row` as a slice; `None` in Fortran order.
+    ///
+    /// # Panics
+    /// When `row` is out of range.
+    #[inline]
+    pub fn row_mut(&mut self, row: usize) -> Option<&mut [f64]> {
+        assert!(row < self.nrows, "row {row} of {}", self.nrows);
+        match self.order {
+            Order::C => Some(&mut self.data[row * self.stride..row * self.stride + self.ncols]),
+            Order::F => None,
+        }
+    }
+
+    /// Columns `columns`, over the same memory.
+    ///
+    /// # Panics
+    /// When the range reaches past the last column.
+    pub fn columns_mut(&mut self, columns: Range<usize>) -> MatMut<'_> {
+        assert!(columns.start <= columns.end && columns.end <= self.ncols, "columns {columns:?}");
+        let skip = if self.order == Order::C { columns.start } else { columns.start * self.stride };
+        let ncols = columns.end - columns.start;
+        let data = if self.nrows == 0 || ncols == 0 { &mut [][..] } else { &mut self.data[skip..] };
+        MatMut { data, nrows: self.nrows, ncols, order: self.order, stride: self.stride }
+    }
+
+    /// Rows `rows`, over the same memory.
+    ///
+    /// # Panics
+    /// When the range reaches past the last row.
+    pub fn rows_mut(&mut self, rows: Range<usize>) -> MatMut<'_> {
+        assert!(rows.start <= rows.end && rows.end <= self.nrows, "rows {rows:?} of {}", self.nrows);
+        let skip = if self.order == Order::C { rows.start * self.stride } else { rows.start };
+        let nrows = rows.end - rows.start;
+        let data = if nrows == 0 || self.ncols == 0 { &mut [][..] } else { &mut self.data[skip..] };
+        MatMut { data, nrows, ncols: self.ncols, order: self.order, stride: self.stride }
+    }
+
+    /// The first `row` rows and the rest, in C order.
+    ///
+    /// # Panics
+    /// In Fortran order, or when `row` is out of range: two row parts of Fortran columns interleave.
+    pub fn split_at_row(self, row: usize) -> (MatMut<'a>, MatMut<'a>) {
+        assert!(self.order == Order::C && row <= self.nrows, "split {} rows at {row}", self.nrows);
+        let cut = (row * self.stride).min(self.data.len());
+        let (head, tail) = self.data.split_at_mut(cut);
+        let Self { nrows, ncols, order, stride, .. } = self;
+        (
+            MatMut { data: head, nrows: row, ncols, order, stride },
+            MatMut { data: tail, nrows: nrows - row, ncols, order, stride },
+        )
+    }
+
+    /// Set every value.
+    pub fn fill(&mut self, value: f64) {
+        for row in 0..self.nrows {
+            for column in 0..self.ncols {
+                self.set(row, column, value);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+mod ndarray_edge {
+    //! ndarray 0.17 views in and out, over the same memory.
+
+    use ndarray::{ArrayView2, ShapeBuilder};
+
+    use super::{Error, MatRef, Order, Result};
+
+    impl<'a> TryFrom<ArrayView2<'a, f64>> for MatRef<'a> {
+        type Error = Error;
+
+        /// The same memory as a [`MatRef`]. Never copies.
+        ///
+        /// # Errors
+        /// When neither rows nor columns are runs of neighbours, for example after a step or a reversal.
+        fn try_from(view: ArrayView2<'a, f64>) -> Result<Self> {
+            let (nrows, ncols) = view.dim();
+            let (order, stride) = match *view.strides() {
+                [rs, 1] if rs >= ncols as isize || nrows <= 1 => (Order::C, (rs as usize).max(ncols)),
+                [1, cs] if cs >= nrows as isize || ncols <= 1 => (Order::F, (cs as usize).max(nrows)),
+                [rs, _] if ncols == 1 && rs >= 1 => (Order::C, rs as usize),
+                _ => {
+                    return Err(Error::unsupported(
+                        "a matrix whose rows and columns both have gaps cannot be read in place; lay it out in C or Fortran order",
+                    ));
+                }
+            };
+            let need = super::span(nrows, ncols, order, stride).unwrap_or(usize::MAX);
+            let data = view.to_slice_memory_order().map(Ok).unwrap_or_else(|| strided_slice(view, need))?;
+            MatRef::with_stride(data, nrows, ncols, order, stride)
+        }
+    }
+
+    /// A view with gaps has no safe slice in ndarray's API: the caller passes the parent array and a row range instead.
+    fn strided_slice<'a>(_view: ArrayView2<'a, f64>, _need: usize) -> Result<&'a [f64]> {
+        Err(Error::unsupported(
+            "a view with gaps between its rows has no slice; pass the whole array and a range of rows",
+        ))
+    }
+
+    impl<'a> MatRef<'a> {
+        /// The same memory as an ndarray view. Never copies.
+        pub fn as_ndarray(&self) -> ArrayView2<'a, f64> {
+            let strides = match self.order {
+                Order::C => (self.stride, 1),
+                Order::F => (1, self.stride),
+            };
+            ArrayView2::from_shape((self.nrows, self.ncols).strides(strides), self.data())
+                .expect("a MatRef is a valid strided view")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sub_views_share_memory_in_both_orders() {
+        let data: Vec<f64> = (0..12).map(f64::from).collect();
+        for order in [Order::C, Order::F] {
+            let m = MatRef::new(&data, 4, 3, order).unwrap();
+            let part = m.rows(1..3).unwrap();
+            for i in 0..2 {
+                for j in 0..3 {
+                    assert_eq!(part.get(i, j), m.get(i + 1, j));
+                }
+            }
+            assert_eq!(part.column_view(2).get(1, 0), m.get(2, 2));
+            assert!(m.rows(3..5).is_err());
+        }
+    }
+
+    #[test]
+    fn short_data_and_short_strides_are_errors() {
+        let data = [0.0; 11];
+        assert!(MatRef::new(&data, 4, 3, Order::C).is_err());
+        assert!(MatRef::with_stride(&data, 4, 3, Order::C, 2).is_err());
+        assert!(MatRef::with_stride(&data, 3, 3, Order::C, 4).is_ok());
+        assert!(MatRef::with_stride(&data, usize::MAX, 3, Order::C, 4).is_err());
+    }
+}

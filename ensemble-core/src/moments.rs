@@ -1,0 +1,378 @@
+//! Counts, means and centred second moments of x and y: all that the linear family needs.
+
+use crate::{
+    affine::{Affine, AffineShape},
+    columns::{COLUMN_MOMENTS, ColumnMoments},
+    error::{Error, Result},
+    gram::{add_shifted, padded},
+    model::LinearForm,
+    statistic::{Block, Statistic, StatisticContext, StatisticKey, same_type},
+};
+
+/// Key of [`Moments`].
+pub const MOMENTS: StatisticKey = StatisticKey::new("moments");
+
+/// Row count, means, and the centred cross-products of the columns of x and of y.
+///
+/// Costs one read of the rows and (p+1)^2 values, p being the number of columns. States merge by Chan, Golub and LeVeque,
+/// "Algorithms for computing the sample variance", Am. Stat. 37 (1983). Within a block, rows are shifted by the mean of
+/// its first rows before products are summed, so columns with a mean far above their spread lose no digits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    n: f64,
+    /// Columns of x, then y.
+    mean: Vec<f64>,
+    /// d x d, C order, d = ncols + 1: sums of (v_i - mean_i)(v_j - mean_j), upper triangle.
+    m2: Vec<f64>,
+}
+
+impl Moments {
+    /// The state of no rows.
+    pub fn new(ncols: usize) -> Self {
+        let d = ncols + 1;
+        Self { n: 0.0, mean: vec![0.0; d], m2: vec![0.0; d * d] }
+    }
+
+    fn d(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Rows absorbed.
+    pub fn nrows(&self) -> f64 {
+        self.n
+    }
+
+    /// Columns of x.
+    pub fn ncols(&self) -> usize {
+        self.mean.len() - 1
+    }
+
+    /// Means of the columns of x.
+    pub fn x_mean(&self) -> &[f64] {
+        &self.mean[..self.ncols()]
+    }
+
+    /// Mean of y.
+    pub fn y_mean(&self) -> f64 {
+        self.mean[self.ncols()]
+    }
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        self.m2[i.min(j) * self.d() + i.max(j)]
+    }
+
+    /// Sum over rows of (x_i - mean_i)(x_j - mean_j).
+    pub fn xx(&self, i: usize, j: usize) -> f64 {
+        self.at(i, j)
+    }
+
+    /// Sum over rows of (x_i - mean_i)(y - mean).
+    pub fn xy(&self, i: usize) -> f64 {
+        self.at(i, self.ncols())
+    }
+
+    /// Sum over rows of (y - mean)^2.
+    pub fn yy(&self) -> f64 {
+        self.at(self.ncols(), self.ncols())
+    }
+
+    /// X'X without centring at (i, j).
+    pub fn raw_xx(&self, i: usize, j: usize) -> f64 {
+        self.at(i, j) + self.n * self.mean[i] * self.mean[j]
+    }
+
+    /// X'y without centring at i.
+    pub fn raw_xy(&self, i: usize) -> f64 {
+        self.raw_xx(i, self.ncols())
+    }
+
+    /// y'y without centring.
+    pub fn raw_yy(&self) -> f64 {
+        self.raw_xx(self.ncols(), self.ncols())
+    }
+
+    /// Sum of squared residuals of a linear model on these rows, w'Mw with w = (-coefficients, 1), plus the mean's part.
+    /// It cancels when the fit is near perfect: relative error is about 1e-16 times the sum of squares of y over the result.
+    pub fn residual_sum_of_squares(&self, model: &LinearForm<'_>) -> f64 {
+        let p = self.ncols();
+        let w = |j: usize| if j < p { -model.coefficients[j] } else { 1.0 };
+        let mut total = 0.0;
+        for i in 0..=p {
+            if w(i) == 0.0 {
+                continue;
+            }
+            let row = &self.m2[i * (p + 1)..(i + 1) * (p + 1)];
+            let cross: f64 = (i + 1..=p).map(|j| row[j] * w(j)).sum();
+            total += w(i) * (w(i) * row[i] + 2.0 * cross);
+        }
+        let bias = self.y_mean() - model.intercept - dot(model.coefficients, self.x_mean());
+        total.max(0.0) + self.n * bias * bias
+    }
+
+    /// The moments of these models' predictions and y: W'MW. What a second layer's pass over prediction columns would
+    /// give, without the columns.
+    pub fn project(&self, models: &[LinearForm<'_>]) -> Moments {
+        let (p, m) = (self.ncols(), models.len());
+        let mut out = Moments::new(m);
+        out.n = self.n;
+        // t = M W, rows of the symmetric M against every model.
+        let mut t = vec![0.0; m * (p + 1)];
+        for (a, model) in models.iter().enumerate() {
+            let row_of_t = &mut t[a * (p + 1)..(a + 1) * (p + 1)];
+            for (i, c) in model.coefficients.iter().enumerate() {
+                if *c != 0.0 {
+                    for (j, slot) in row_of_t.iter_mut().enumerate() {
+                        *slot += c * self.at(i, j);
+                    }
+                }
+            }
+            out.mean[a] = model.intercept + dot(model.coefficients, self.x_mean());
+        }
+        out.mean[m] = self.y_mean();
+        for a in 0..m {
+            let row_of_t = &t[a * (p + 1)..(a + 1) * (p + 1)];
+            for (b, other) in models.iter().enumerate().skip(a) {
+                out.m2[a * (m + 1) + b] = dot(other.coefficients, &row_of_t[..p]);
+            }
+            out.m2[a * (m + 1) + m] = row_of_t[p];
+        }
+        out.m2[m * (m + 1) + m] = self.yy();
+        out
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl Statistic for Moments {
+    fn key(&self) -> StatisticKey {
+        MOMENTS
+    }
+
+    fn empty(&self) -> Box<dyn Statistic> {
+        Box::new(Moments::new(self.ncols()))
+    }
+
+    fn duplicate(&self) -> Box<dyn Statistic> {
+        Box::new(self.clone())
+    }
+
+    fn absorb(&mut self, block: &Block<'_>) -> Result<()> {
+        /// Rows whose mean is the shift: at most one digit in twelve is lost to it, whatever the block's drift.
+        const SHIFT_ROWS: usize = 64;
+        let (p, d, n) = (block.x.ncols(), self.d(), block.x.nrows());
+        if p + 1 != d {
+            return Err(Error::shape("columns of a block", d - 1, p));
+        }
+        if n == 0 {
+            return Ok(());
+        }
+        let head = SHIFT_ROWS.min(n);
+        let mut shift = vec![0.0; d];
+        for row in 0..head {
+            match block.x.row(row) {
+                Some(values) => shift.iter_mut().zip(values).for_each(|(s, v)| *s += v),
+                None => (0..p).for_each(|j| shift[j] += block.x.get(row, j)),
+            }
+            shift[p] += block.y[row];
+        }
+        shift.iter_mut().for_each(|s| *s /= head as f64);
+        let width = padded(d);
+        let mut sums = vec![0.0; d];
+        let mut gram = vec![0.0; width * width];
+        add_shifted(block.x, block.y, &shift, &mut sums, &mut gram);
+        // From sums about the shift to sums about the block's mean.
+        let mut fresh = Moments::new(p);
+        fresh.n = n as f64;
+        for i in 0..d {
+            fresh.mean[i] = shift[i] + sums[i] / fresh.n;
+            for j in i..d {
+                fresh.m2[i * d + j] = gram[i * width + j] - sums[i] * (sums[j] / fresh.n);
+            }
+        }
+        if self.n == 0.0 {
+            *self = fresh;
+            Ok(())
+        } else {
+            self.merge(&fresh)
+        }
+    }
+
+    fn merge(&mut self, other: &dyn Statistic) -> Result<()> {
+        let other = same_type::<Moments>(other)?;
+        if other.d() != self.d() {
+            return Err(Error::shape("columns of merged moments", self.ncols(), other.ncols()));
+        }
+        if other.n == 0.0 {
+            return Ok(());
+        }
+        if self.n == 0.0 {
+            self.clone_from(other);
+            return Ok(());
+        }
+        let d = self.d();
+        let n = self.n + other.n;
+        let weight = self.n * (other.n / n);
+        let delta: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(b, a)| b - a).collect();
+        for i in 0..d {
+            let scaled = delta[i] * weight;
+            let (mine, theirs) = (&mut self.m2[i * d + i..(i + 1) * d], &other.m2[i * d + i..(i + 1) * d]);
+            for ((m, t), dj) in mine.iter_mut().zip(theirs).zip(&delta[i..]) {
+                *m += t + scaled * dj;
+            }
+            self.mean[i] += delta[i] * (other.n / n);
+        }
+        self.n = n;
+        Ok(())
+    }
+
+    fn resized(&self, cx: &StatisticContext) -> Result<Box<dyn Statistic>> {
+        Ok(Box::new(Moments::new(cx.ncols)))
+    }
+
+    fn bytes(&self) -> u64 {
+        ((self.mean.len() + self.m2.len()) * 8) as u64
+    }
+
+    fn is_finite(&self) -> Option<bool> {
+        // A NaN or infinite value makes its own variance NaN.
+        let d = self.d();
+        Some((0..d).all(|i| self.m2[i * d + i].is_finite() && self.mean[i].is_finite()))
+    }
+
+    fn affine_support(&self) -> Option<AffineShape> {
+        Some(AffineShape::General)
+    }
+
+    fn affine(&self, map: &Affine) -> Result<Box<dyn Statistic>> {
+        let (p, q) = (self.ncols(), map.n_out());
+        if map.n_in() != p {
+            return Err(Error::shape("columns under an affine map", p, map.n_in()));
+        }
+        let mut out = Moments::new(q);
+        out.n = self.n;
+        out.mean[q] = self.y_mean();
+        out.m2[q * (q + 1) + q] = self.yy();
+        if let Some(scale) = map.scale() {
+            for i in 0..p {
+                out.mean[i] = scale[i] * (self.mean[i] - map.shift()[i]);
+                for j in i..p {
+                    out.m2[i * (q + 1) + j] = scale[i] * self.at(i, j) * scale[j];
+                }
+                out.m2[i * (q + 1) + q] = scale[i] * self.xy(i);
+            }
+        } else {
+            let columns: Vec<Vec<f64>> = (0..q).map(|a| (0..p).map(|i| map.a(i, a)).collect()).collect();
+            let forms: Vec<LinearForm<'_>> = columns
+                .iter()
+                .map(|c| LinearForm { coefficients: c, intercept: -dot(c, map.shift()) })
+                .collect();
+            out = self.project(&forms);
+        }
+        Ok(Box::new(out))
+    }
+
+    fn covers(&self, key: &StatisticKey) -> bool {
+        *key == MOMENTS || *key == COLUMN_MOMENTS
+    }
+
+    fn derive(&self, key: &StatisticKey) -> Option<Box<dyn Statistic>> {
+        if *key != COLUMN_MOMENTS {
+            return (*key == MOMENTS).then(|| self.duplicate());
+        }
+        let d = self.d();
+        let m2 = (0..d).map(|i| self.m2[i * d + i]).collect();
+        Some(Box::new(ColumnMoments::from_parts(self.n, self.mean.clone(), m2)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mat::{MatRef, Order};
+
+    fn absorbed(x: &[f64], y: &[f64], p: usize) -> Moments {
+        let mut m = Moments::new(p);
+        let x = MatRef::new(x, y.len(), p, Order::C).unwrap();
+        m.absorb(&Block { x, y, first_row: 0 }).unwrap();
+        m
+    }
+
+    fn close(a: &Moments, b: &Moments, tol: f64) {
+        assert_eq!(a.n, b.n);
+        let scale = a.m2.iter().fold(1.0_f64, |s, v| s.max(v.abs()));
+        for (u, v) in a.mean.iter().zip(&b.mean) {
+            assert!((u - v).abs() <= tol * (1.0 + v.abs()), "mean {u} {v}");
+        }
+        for (u, v) in a.m2.iter().zip(&b.m2) {
+            assert!((u - v).abs() <= tol * scale, "m2 {u} {v}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative_and_the_empty_state_is_its_identity(
+            values in prop::collection::vec(-100.0..100.0f64, 4 * 30),
+            (a, b) in (0usize..30, 0usize..30),
+        ) {
+            let (a, b) = (a.min(b), a.max(b));
+            let (y, x) = values.split_at(30);
+            let part = |r: std::ops::Range<usize>| absorbed(&x[3 * r.start..3 * r.end], &y[r], 3);
+            let join = |l: &Moments, r: &Moments| { let mut s = l.clone(); s.merge(r).unwrap(); s };
+            let (l, m, r) = (part(0..a), part(a..b), part(b..30));
+            let whole = part(0..30);
+            close(&join(&join(&l, &m), &r), &whole, 1e-12);
+            close(&join(&l, &join(&m, &r)), &whole, 1e-12);
+            prop_assert_eq!(&join(&whole, &Moments::new(3)), &whole);
+            prop_assert_eq!(&join(&Moments::new(3), &whole), &whole);
+        }
+    }
+
+    #[test]
+    fn a_large_mean_loses_no_digits() {
+        let x: Vec<f64> = (0..2000).map(|i| 1e9 + f64::from(i % 7)).collect();
+        let y: Vec<f64> = x.iter().map(|v| 2.0 * v).collect();
+        let m = absorbed(&x, &y, 1);
+        let mean = (0..2000).map(|i| f64::from(i % 7)).sum::<f64>() / 2000.0;
+        let want: f64 = (0..2000).map(|i| (f64::from(i % 7) - mean).powi(2)).sum();
+        assert!((m.xx(0, 0) - want).abs() < 1e-9 * want);
+        assert!((m.xy(0) - 2.0 * want).abs() < 1e-9 * want);
+    }
+
+    #[test]
+    fn projection_and_residuals_are_those_of_the_predictions() {
+        let x: Vec<f64> = (0..300).map(|i| ((i * 37) % 101) as f64).collect();
+        let y: Vec<f64> = (0..100).map(|i| ((i * 53) % 89) as f64).collect();
+        let m = absorbed(&x, &y, 3);
+        let (u, v) = ([0.5, -1.0, 2.0], [0.0, 1.0, 0.25]);
+        let models = [
+            LinearForm { coefficients: &u, intercept: 3.0 },
+            LinearForm { coefficients: &v, intercept: -1.0 },
+        ];
+        let z: Vec<f64> = x
+            .chunks_exact(3)
+            .flat_map(|row| models.iter().map(move |f| f.intercept + dot(f.coefficients, row)))
+            .collect();
+        close(&m.project(&models), &absorbed(&z, &y, 2), 1e-12);
+        let rss: f64 = z.chunks_exact(2).zip(&y).map(|(z, y)| (z[0] - y) * (z[0] - y)).sum();
+        assert!((m.residual_sum_of_squares(&models[0]) - rss).abs() < 1e-10 * rss);
+    }
+
+    #[test]
+    fn affine_maps_are_those_of_the_rows() {
+        let x: Vec<f64> = (0..300).map(|i| ((i * 37) % 101) as f64).collect();
+        let y: Vec<f64> = (0..100).map(|i| ((i * 53) % 89) as f64).collect();
+        let m = absorbed(&x, &y, 3);
+        let general = Affine::general(vec![1.0, 2.0, 3.0], vec![1.0, 0.5, -1.0, 2.0, 0.0, 1.0], 2).unwrap();
+        for map in [Affine::diagonal(vec![1.0, 2.0, 3.0], vec![0.5, 0.1, 2.0]), general] {
+            let mut z = vec![0.0; 100 * map.n_out()];
+            let out = crate::mat::MatMut::new(&mut z, 100, map.n_out(), Order::C).unwrap();
+            map.apply_into(MatRef::new(&x, 100, 3, Order::C).unwrap(), out).unwrap();
+            let carried = m.affine(&map).unwrap();
+            close(same_type::<Moments>(carried.as_ref()).unwrap(), &absorbed(&z, &y, map.n_out()), 1e-12);
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! A learner behind transformers.
+//!
+//! When every transformer is affine and the learner's statistics carry affine maps, the pipeline merges like the bare
+//! learner: the raw rows' statistics are carried through the fitted maps, fold by fold, and a linear model is pulled back to
+//! the raw columns. No transformed row ever exists. Otherwise blocks are transformed on their way into the statistics, or,
+//! for a learner that needs rows, stored once in scratch room, which the plan shows.
+
+use std::sync::Arc;
+
+use crate::{
+    affine::{Affine, AffineShape},
+    error::{Error, Result},
+    estimator::{
+        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, Train, Transformer,
+        fit_by_merging, store_transformed, train_statistics,
+    },
+    mat::{MatMut, MatRef, Order, Shape},
+    model::{LinearModel, Model, check_prediction},
+    record::Record,
+    registry::Registry,
+    rows::{FoldView, Rows},
+    statistic::{BLOCK_ROWS, Statistic, StatisticContext, Statistics, minimal_requests},
+};
+
+/// Transformers, then a learner. Each fit uses its own training rows only, for the transformers too.
+pub struct Pipeline {
+    transformers: Vec<Arc<dyn Transformer>>,
+    learner: Arc<dyn Estimator>,
+}
+
+impl Pipeline {
+    /// `learner` behind `transformers`, which apply in order.
+    pub fn new(transformers: Vec<Arc<dyn Transformer>>, learner: Arc<dyn Estimator>) -> Self {
+        Self { transformers, learner }
+    }
+
+    /// Whether the whole chain is algebra on statistics.
+    fn merges(&self) -> bool {
+        let mut before: Option<AffineShape> = None;
+        for transformer in &self.transformers {
+            let Some(merge) = transformer.as_merge() else { return false };
+            let Some(shape) = merge.affine_shape() else { return false };
+            if before.is_some_and(|b| merge.affine_support().is_none_or(|s| s < b)) {
+                return false;
+            }
+            before = before.max(Some(shape));
+        }
+        let Some(learner) = self.learner.as_merge() else { return false };
+        before.is_none_or(|b| learner.affine_support().is_some_and(|s| s >= b))
+    }
+
+    /// Fit the transformers on carried statistics: the fitted maps, and the statistics behind them.
+    fn carry(&self, raw: &Statistics) -> Result<(Vec<Arc<dyn FittedTransform>>, Statistics)> {
+        let mut carried = raw.clone();
+        let mut maps = Vec::with_capacity(self.transformers.len());
+        for transformer in &self.transformers {
+            let merge = transformer.as_merge().ok_or_else(|| not_merging(transformer.as_ref()))?;
+            let fitted = merge.fit_from(&carried)?;
+            let affine = fitted.as_affine().ok_or_else(|| not_merging(transformer.as_ref()))?;
+            carried = carried.affine(affine)?;
+            maps.push(fitted);
+        }
+        Ok((maps, carried))
+    }
+
+    fn learner_order(&self) -> Order {
+        match self.learner.access() {
+            Access::Contiguous(Some(order)) => order,
+            _ => Order::C,
+        }
+    }
+
+    /// Whether transformed rows must be stored for the learner.
+    fn stores_rows(&self, ncols: usize) -> bool {
+        let Some(merge) = self.learner.as_merge() else { return true };
+        let cx = StatisticContext::new(ncols);
+        merge.statistics(&cx).map_or(true, |s| s.iter().any(|s| s.keeps_places()))
+    }
+}
+
+fn not_merging(transformer: &dyn Transformer) -> Error {
+    Error::unsupported(format!("{} is not affine and cannot be carried through statistics", transformer.kind()))
+}
+
+/// Apply `maps` to a block and hand the result on.
+fn map_block(
+    maps: &[Arc<dyn FittedTransform>],
+    x: MatRef<'_>,
+    each: &mut dyn FnMut(MatRef<'_>) -> Result<()>,
+) -> Result<()> {
+    let Some((first, rest)) = maps.split_first() else { return each(x) };
+    let mut buffer = vec![0.0; x.nrows() * first.n_out()];
+    first.transform_block_into(x, MatMut::new(&mut buffer, x.nrows(), first.n_out(), Order::C)?)?;
+    map_block(rest, MatRef::new(&buffer, x.nrows(), first.n_out(), Order::C)?, each)
+}
+
+/// Fold a linear model behind affine maps into one on the raw columns.
+fn finish(kind: &str, maps: Vec<Arc<dyn FittedTransform>>, model: Arc<dyn Model>) -> Arc<dyn Model> {
+    let affine: Option<Vec<&Affine>> = maps.iter().map(|m| m.as_affine()).collect();
+    if let (Some(form), Some(affine)) = (model.as_linear(), affine) {
+        let mut coefficients: Vec<f64> = form.coefficients.iter().copied().collect();
+        let mut intercept = form.intercept;
+        for map in affine.iter().rev() {
+            (coefficients, intercept) = map.pull_back(&coefficients, intercept);
+        }
+        return Arc::new(LinearModel::new(kind, coefficients, intercept));
+    }
+    Arc::new(PipelineModel { maps, model })
+}
+
+impl Estimator for Pipeline {
+    fn kind(&self) -> String {
+        let mut parts: Vec<String> = self.transformers.iter().map(|t| t.kind()).collect();
+        parts.push(self.learner.kind());
+        parts.join(" | ")
+    }
+
+    fn access(&self) -> Access {
+        if self.merges() {
+            return Access::Merge;
+        }
+        let needs = self.transformers.iter().map(|t| t.access()).chain([self.learner.access()]);
+        let mut access = Access::Segments;
+        for (at, need) in needs.enumerate() {
+            access = match (need, access) {
+                // Behind a transformer the rows are the pipeline's own; only the targets must then be one slice.
+                (Access::Contiguous(order), Access::Segments) => {
+                    Access::Contiguous(if at == 0 { order } else { None })
+                }
+                _ => access,
+            };
+        }
+        access
+    }
+
+    fn cost(&self, train: Shape) -> FitCost {
+        let mut cost = FitCost::default();
+        let mut shape = train;
+        for transformer in &self.transformers {
+            let own = transformer.cost(shape);
+            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes);
+            cost.model_bytes += own.model_bytes;
+            shape.ncols = transformer.n_out(shape.ncols);
+        }
+        let own = self.learner.cost(shape);
+        // One block per map is alive on the way through.
+        let blocks = (BLOCK_ROWS * shape.ncols.max(train.ncols) * 8 * (self.transformers.len() + 1)) as u64;
+        cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes) + blocks;
+        cost.model_bytes += own.model_bytes;
+        cost
+    }
+
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        if self.merges() {
+            return fit_by_merging(self, train, cx);
+        }
+        let mut maps: Vec<Arc<dyn FittedTransform>> = Vec::with_capacity(self.transformers.len());
+        for transformer in &self.transformers {
+            let fitted = match transformer.as_merge() {
+                _ if maps.is_empty() => transformer.fit(train, cx)?,
+                Some(merge) => {
+                    let ncols = maps[maps.len() - 1].n_out();
+                    let wanted = merge.statistics(&StatisticContext::new(ncols))?;
+                    let have = if wanted.is_empty() {
+                        Statistics::default()
+                    } else {
+                        train_statistics(train, &wanted, &|x, each| map_block(&maps, x, each))?
+                    };
+                    merge.fit_from(&have)?
+                }
+                None => {
+                    let n_out = maps[maps.len() - 1].n_out();
+                    let stored = store_transformed(train, n_out, Order::C, cx, &|x, each| map_block(&maps, x, each))?;
+                    with_stored(stored.as_mat(), train, |t| transformer.fit(&t, cx))?
+                }
+            };
+            maps.push(fitted);
+        }
+        let ncols = maps.last().map_or(train.x().ncols(), |m| m.n_out());
+        let through = |x: MatRef<'_>, each: &mut dyn FnMut(MatRef<'_>) -> Result<()>| map_block(&maps, x, each);
+        let model = if self.stores_rows(ncols) {
+            let stored = store_transformed(train, ncols, self.learner_order(), cx, &through)?.into_table();
+            let inner = FitContext { table: Some(&stored), target: None, ..*cx };
+            with_stored(stored.as_mat(), train, |t| self.learner.fit(&t, &inner))?
+        } else {
+            let merge = self.learner.as_merge().expect("a learner that stores no rows merges");
+            let mut wanted = merge.statistics(&StatisticContext::new(ncols))?;
+            let mut have = Statistics::default();
+            loop {
+                have.extend(&train_statistics(train, &wanted, &through)?);
+                match merge.fit_from(&have)? {
+                    Fitted::Model(model) => break model,
+                    Fitted::Needs(more) => wanted = more,
+                }
+            }
+        };
+        Ok(finish(&self.learner.kind(), maps, model))
+    }
+
+    fn as_merge(&self) -> Option<&dyn MergeFit> {
+        self.merges().then_some(self)
+    }
+
+    fn is_linear(&self) -> bool {
+        self.merges() && self.learner.is_linear()
+    }
+
+    fn scratch_bytes(&self, train: Shape) -> u64 {
+        if self.merges() {
+            return 0;
+        }
+        let mut bytes = 0;
+        let mut ncols = train.ncols;
+        for (at, transformer) in self.transformers.iter().enumerate() {
+            if at > 0 && transformer.as_merge().is_none() {
+                bytes += Shape { nrows: train.nrows, ncols }.bytes();
+            }
+            ncols = transformer.n_out(ncols);
+        }
+        let inner = Shape { nrows: train.nrows, ncols };
+        if self.stores_rows(ncols) { bytes + inner.bytes() + self.learner.scratch_bytes(inner) } else { bytes }
+    }
+
+    fn predicts_slowly(&self) -> bool {
+        self.learner.predicts_slowly()
+    }
+}
+
+/// Call `fit` with stored rows and the targets of `train`.
+fn with_stored<T>(stored: MatRef<'_>, train: &Train<'_>, fit: impl FnOnce(Train<'_>) -> Result<T>) -> Result<T> {
+    let rows = Rows::all(stored.nrows());
+    let x = FoldView::new(stored, &rows)?;
+    match train.contiguous_y() {
+        Ok(y) => fit(Train::new(x, FoldView::new(MatRef::column_vector(y), &rows)?)?),
+        Err(_) => {
+            // Targets in runs: eight bytes a row in one piece, for learners that read rows in runs anyway.
+            let mut y = Vec::with_capacity(stored.nrows());
+            train.y().for_each(|part| y.extend_from_slice(part));
+            fit(Train::new(x, FoldView::new(MatRef::column_vector(&y), &rows)?)?)
+        }
+    }
+}
+
+impl MergeFit for Pipeline {
+    fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
+        let mut wanted: Vec<Box<dyn Statistic>> = Vec::new();
+        let mut behind = cx.behind;
+        for transformer in &self.transformers {
+            if let Some(merge) = transformer.as_merge() {
+                wanted.extend(merge.statistics(&StatisticContext { behind, ..cx.clone() })?);
+                behind = behind.max(merge.affine_shape());
+            }
+        }
+        if let Some(merge) = self.learner.as_merge() {
+            // Raw columns: a map changes the values, and only a general one changes their number.
+            wanted.extend(merge.statistics(&StatisticContext { behind, ..cx.clone() })?);
+        }
+        Ok(minimal_requests(wanted))
+    }
+
+    fn affine_support(&self) -> Option<AffineShape> {
+        let mut support = Some(AffineShape::General);
+        for transformer in &self.transformers {
+            support = support.min(transformer.as_merge().and_then(|m| m.affine_support()));
+        }
+        support.min(self.learner.as_merge().and_then(|m| m.affine_support()))
+    }
+
+    fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
+        let (maps, carried) = self.carry(statistics)?;
+        let merge = self.learner.as_merge().ok_or_else(|| Error::unsupported("the learner does not merge"))?;
+        Ok(match merge.fit_from(&carried)? {
+            Fitted::Model(model) => Fitted::Model(finish(&self.learner.kind(), maps, model)),
+            Fitted::Needs(more) => {
+                // Asked for behind the maps, absorbed before them; a general map may have changed the width.
+                let ncols = maps.first().map_or(0, |m| m.n_in());
+                if maps.iter().any(|m| m.n_out() != ncols) {
+                    let cx = StatisticContext::new(ncols);
+                    Fitted::Needs(more.iter().map(|m| m.resized(&cx)).collect::<Result<_>>()?)
+                } else {
+                    Fitted::Needs(more)
+                }
+            }
+        })
+    }
+}
+
+/// A model behind fitted maps that do not fold into it.
+pub struct PipelineModel {
+    maps: Vec<Arc<dyn FittedTransform>>,
+    model: Arc<dyn Model>,
+}
+
+impl PipelineModel {
+    /// Name of the record of a pipeline.
+    pub const RECORD: &'static str = "pipeline";
+
+    pub(crate) fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
+        let (last, maps) = record
+            .children()
+            .split_last()
+            .ok_or_else(|| Error::spec(Self::RECORD, "the record holds no model"))?;
+        let maps = maps.iter().map(|m| registry.load_transform(m)).collect::<Result<_>>()?;
+        Ok(Self { maps, model: registry.load_model(last)? })
+    }
+}
+
+impl Model for PipelineModel {
+    fn n_inputs(&self) -> usize {
+        self.maps.first().map_or(self.model.n_inputs(), |m| m.n_in())
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.model.n_outputs()
+    }
+
+    fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
+        check_prediction(self, x, &out)?;
+        let mut row = 0;
+        for block in x.row_blocks(BLOCK_ROWS) {
+            let end = row + block.nrows();
+            map_block(&self.maps, block, &mut |z| self.model.predict_into(z, out.rows_mut(row..end)))?;
+            row = end;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.model.bytes() + self.maps.iter().map(|m| (m.n_in() * 16) as u64).sum::<u64>()
+    }
+
+    fn to_record(&self) -> Result<Record> {
+        let mut record = Record::new(Self::RECORD);
+        for map in &self.maps {
+            record = record.with_child(map.to_record()?);
+        }
+        Ok(record.with_child(self.model.to_record()?))
+    }
+}
+
+pub(crate) const AFFINE_RECORD: &str = "affine";
+
+pub(crate) fn save_affine(map: &Affine) -> Record {
+    let (n_in, n_out) = (map.n_in(), map.n_out());
+    let record = Record::new(AFFINE_RECORD).with_array("shift", &[n_in], map.shift().iter().copied().collect());
+    match map.scale() {
+        Some(scale) => record.with_array("scale", &[n_in], scale.iter().copied().collect()),
+        None => {
+            let a = (0..n_in).flat_map(|i| (0..n_out).map(move |j| (i, j))).map(|(i, j)| map.a(i, j)).collect();
+            record.with_array("a", &[n_in, n_out], a)
+        }
+    }
+}
+
+pub(crate) fn load_affine(record: &Record) -> Result<Affine> {
+    let shift = record.array("shift")?.data.clone();
+    if let Ok(scale) = record.array("scale") {
+        if scale.data.len() != shift.len() {
+            return Err(Error::shape("scales of an affine map", shift.len(), scale.data.len()));
+        }
+        return Ok(Affine::diagonal(shift, scale.data.clone()));
+    }
+    let a = record.array("a")?;
+    Affine::general(shift, a.data.clone(), a.shape.get(1).copied().unwrap_or(0))
+}

@@ -1,0 +1,246 @@
+//! Learners and transformers by name: what the program, specs and saved models use.
+//!
+//! A pipeline is written `KIND[:param=value,...]`, joined by ` | `, the learner last:
+//! `native.standard_scaler | native.lasso:alpha=0.1,max_iter=100000`.
+
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    estimator::{Estimator, FittedTransform, Transformer},
+    model::{LinearModel, Model},
+    pipeline::{Pipeline, PipelineModel, load_affine},
+    record::Record,
+};
+
+/// A parameter of a learner, as lists and error messages show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name, scikit-learn's where that has one.
+    pub name: &'static str,
+    /// Its default.
+    pub default: &'static str,
+    /// What it does, in a clause.
+    pub meaning: &'static str,
+}
+
+/// A learner or a transformer, made from parameters.
+pub enum Built {
+    /// Something that predicts.
+    Learner(Arc<dyn Estimator>),
+    /// Something that transforms rows.
+    Transformer(Arc<dyn Transformer>),
+}
+
+/// How a kind is made.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Backend, a dot, and the type's name in snake case.
+    pub name: &'static str,
+    /// Its parameters.
+    pub parameters: &'static [Parameter],
+    /// Makes it; unknown parameters have been refused before.
+    pub build: fn(&Params) -> Result<Built>,
+}
+
+/// What a record loads as.
+pub enum Loaded {
+    /// A fitted model.
+    Model(Arc<dyn Model>),
+    /// A fitted transformer.
+    Transform(Arc<dyn FittedTransform>),
+}
+
+/// Reads one kind of record.
+pub type Loader = fn(&Record, &Registry) -> Result<Loaded>;
+
+/// The kinds that compiled-in backends offer.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Kind>,
+    loaders: BTreeMap<&'static str, Loader>,
+}
+
+/// Parameters of one kind, as written.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    kind: String,
+    values: BTreeMap<String, String>,
+}
+
+impl Params {
+    /// The kind they are of.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The value of `name`, or `default`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Parameter`] when the text is not of the type; `want` says what it should be.
+    pub fn get<T: FromStr>(&self, name: &str, default: T, want: &str) -> Result<T> {
+        match self.values.get(name) {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| Error::parameter(&self.kind, name, text, want)),
+        }
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// As [`Params::get`]; NaN is no number.
+    pub fn number(&self, name: &str, default: f64) -> Result<f64> {
+        let value = self.get(name, default, "a number")?;
+        if value.is_nan() { Err(Error::parameter(&self.kind, name, value, "a number")) } else { Ok(value) }
+    }
+
+    /// A count.
+    ///
+    /// # Errors
+    /// As [`Params::get`].
+    pub fn count(&self, name: &str, default: usize) -> Result<usize> {
+        self.get(name, default, "a whole number, 0 or more")
+    }
+
+    /// A truth value: `true` or `false`, in either Python's or Rust's spelling.
+    ///
+    /// # Errors
+    /// As [`Params::get`].
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool> {
+        match self.values.get(name).map(String::as_str) {
+            None => Ok(default),
+            Some("true" | "True" | "1") => Ok(true),
+            Some("false" | "False" | "0") => Ok(false),
+            Some(text) => Err(Error::parameter(&self.kind, name, text, "true or false")),
+        }
+    }
+
+    /// A word.
+    pub fn word<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.values.get(name).map_or(default, String::as_str)
+    }
+}
+
+impl Registry {
+    /// A registry that loads what core itself saves, and makes nothing yet.
+    pub fn new() -> Self {
+        let mut registry = Self::default();
+        registry.add_loader(LinearModel::RECORD, |r, _| {
+            Ok(Loaded::Model(Arc::new(LinearModel::from_record(r)?)))
+        });
+        registry.add_loader(PipelineModel::RECORD, |r, registry| {
+            Ok(Loaded::Model(Arc::new(PipelineModel::from_record(r, registry)?)))
+        });
+        registry.add_loader(crate::pipeline::AFFINE_RECORD, |r, _| {
+            Ok(Loaded::Transform(Arc::new(load_affine(r)?)))
+        });
+        registry
+    }
+
+    /// Offer a kind.
+    pub fn add_kind(&mut self, kind: Kind) {
+        self.kinds.insert(kind.name, kind);
+    }
+
+    /// Offer a loader for records of `kind`.
+    pub fn add_loader(&mut self, kind: &'static str, loader: Loader) {
+        self.loaders.insert(kind, loader);
+    }
+
+    /// The kinds, by name.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.values()
+    }
+
+    /// Make what `KIND[:param=value,...]` says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownKind`], [`ErrorKind::UnknownParameter`], [`ErrorKind::Parameter`] or [`ErrorKind::Spec`].
+    pub fn build(&self, text: &str) -> Result<Built> {
+        let text = text.trim();
+        let (name, rest) = text.split_once(':').unwrap_or((text, ""));
+        let name = name.trim();
+        let kind = self.kinds.get(name).ok_or_else(|| {
+            Error::from(ErrorKind::UnknownKind {
+                kind: name.into(),
+                known: self.kinds.keys().map(|k| (*k).into()).collect(),
+            })
+        })?;
+        let mut params = Params { kind: name.into(), values: BTreeMap::new() };
+        for pair in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Error::spec(pair, format!("a parameter of {name} is written name=value")))?;
+            let (key, value) = (key.trim(), value.trim());
+            if !kind.parameters.iter().any(|p| p.name == key) {
+                return Err(ErrorKind::UnknownParameter {
+                    kind: name.into(),
+                    name: key.into(),
+                    known: kind.parameters.iter().map(|p| p.name.into()).collect(),
+                }
+                .into());
+            }
+            if params.values.insert(key.into(), value.into()).is_some() {
+                return Err(Error::spec(text, format!("{key} is given twice")));
+            }
+        }
+        (kind.build)(&params)
+    }
+
+    /// Make the learner that a pipeline says, its transformers before it.
+    ///
+    /// # Errors
+    /// As [`Registry::build`], and [`ErrorKind::Spec`] when the last part is no learner or another one is.
+    pub fn pipeline(&self, text: &str) -> Result<Arc<dyn Estimator>> {
+        let parts: Vec<&str> = text.split('|').collect();
+        let (last, before) = parts.split_last().expect("split gives at least one part");
+        let mut transformers: Vec<Arc<dyn Transformer>> = Vec::with_capacity(before.len());
+        for part in before {
+            match self.build(part)? {
+                Built::Transformer(t) => transformers.push(t),
+                Built::Learner(_) => {
+                    return Err(Error::spec(text, format!("'{}' is a learner; a learner stands last", part.trim())));
+                }
+            }
+        }
+        match self.build(last)? {
+            Built::Learner(learner) if transformers.is_empty() => Ok(learner),
+            Built::Learner(learner) => Ok(Arc::new(Pipeline::new(transformers, learner))),
+            Built::Transformer(_) => {
+                Err(Error::spec(text, format!("'{}' is a transformer; a learner stands last", last.trim())))
+            }
+        }
+    }
+
+    fn load(&self, record: &Record) -> Result<Loaded> {
+        let loader = self.loaders.get(record.kind()).ok_or_else(|| {
+            Error::unsupported(format!(
+                "this program was built without the backend that reads '{}' models",
+                record.kind()
+            ))
+        })?;
+        loader(record, self)
+    }
+
+    /// The model that a record holds.
+    ///
+    /// # Errors
+    /// When the backend is not compiled in, or the record is not a model's.
+    pub fn load_model(&self, record: &Record) -> Result<Arc<dyn Model>> {
+        match self.load(record)? {
+            Loaded::Model(model) => Ok(model),
+            Loaded::Transform(_) => Err(Error::spec(record.kind(), "a transformer where a model should be")),
+        }
+    }
+
+    /// The fitted transformer that a record holds.
+    ///
+    /// # Errors
+    /// As [`Registry::load_model`].
+    pub fn load_transform(&self, record: &Record) -> Result<Arc<dyn FittedTransform>> {
+        match self.load(record)? {
+            Loaded::Transform(transform) => Ok(transform),
+            Loaded::Model(_) => Err(Error::spec(record.kind(), "a model where a transformer should be")),
+        }
+    }
+}

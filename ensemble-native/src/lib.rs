@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! Learners and transformers whose fits merge.
