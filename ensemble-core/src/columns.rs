@@ -255,10 +255,7 @@ impl Statistic for Extrema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        mat::Order,
-        moments::Moments,
-    };
+    use crate::{mat::Order, moments::Moments};
 
     #[test]
     fn column_moments_follow_from_moments() {

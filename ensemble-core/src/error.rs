@@ -178,8 +178,13 @@ impl Error {
         value: impl fmt::Display,
         want: impl Into<String>,
     ) -> Self {
-        ErrorKind::Parameter { kind: kind.into(), name: name.into(), value: value.to_string(), want: want.into() }
-            .into()
+        ErrorKind::Parameter {
+            kind: kind.into(),
+            name: name.into(),
+            value: value.to_string(),
+            want: want.into(),
+        }
+        .into()
     }
 
     /// The same error, said of one learner; an error that already names a learner, and a cancellation, stay as they are.

@@ -81,7 +81,9 @@ impl<'a> Train<'a> {
     /// # Errors
     /// When the rows are several runs.
     pub fn contiguous_x(&self) -> Result<MatRef<'a>> {
-        self.x.as_mat().ok_or_else(|| Error::unsupported("the rows are several runs; declare Access::Contiguous"))
+        self.x
+            .as_mat()
+            .ok_or_else(|| Error::unsupported("the rows are several runs; declare Access::Contiguous"))
     }
 
     /// The targets as one slice: always, for learners that declared [`Access::Contiguous`].
@@ -198,7 +200,11 @@ pub trait MergeFit: Send + Sync {
 ///
 /// # Errors
 /// Those of the statistics and of the fit.
-pub fn fit_by_merging(learner: &dyn MergeFit, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+pub fn fit_by_merging(
+    learner: &dyn MergeFit,
+    train: &Train<'_>,
+    cx: &FitContext<'_>,
+) -> Result<Arc<dyn Model>> {
     let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
     let mut wanted = learner.statistics(&context)?;
     let mut have = Statistics::default();
@@ -255,7 +261,11 @@ pub(crate) fn train_statistics(
             for (start, x, y, first) in &runs[at..] {
                 let (from, to) = (lo.max(*start), hi.min(start + x.nrows()));
                 if from < to {
-                    each(x.rows(from - start..to - start)?, &y[from - start..to - start], first + from - start)?;
+                    each(
+                        x.rows(from - start..to - start)?,
+                        &y[from - start..to - start],
+                        first + from - start,
+                    )?;
                 }
             }
             return Ok(());
@@ -346,8 +356,11 @@ pub fn fit_transform_by_merging(
 ) -> Result<Arc<dyn FittedTransform>> {
     let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
     let wanted = transformer.statistics(&context)?;
-    let have =
-        if wanted.is_empty() { Statistics::default() } else { train_statistics(train, &wanted, &|x, each| each(x))? };
+    let have = if wanted.is_empty() {
+        Statistics::default()
+    } else {
+        train_statistics(train, &wanted, &|x, each| each(x))?
+    };
     transformer.fit_from(&have)
 }
 

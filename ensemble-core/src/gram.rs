@@ -197,20 +197,25 @@ mod tests {
                 let shift: Vec<f64> = (0..=p).map(|j| j as f64 * 0.5).collect();
                 let d = p + 1;
                 let w = padded(d);
-                let f: Vec<f64> = (0..p).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i * p + j]).collect();
+                let f: Vec<f64> =
+                    (0..p).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i * p + j]).collect();
                 let mut results = Vec::new();
                 for (data, order) in [(&x, Order::C), (&f, Order::F)] {
                     let m = MatRef::new(data, n, p, order).unwrap();
                     let (mut sums, mut gram) = (vec![0.0; d], vec![0.0; w * w]);
                     add_shifted(m, &y, &shift, &mut sums, &mut gram);
-                    let at = |i: usize, j: usize| if j < p { x[i * p + j] - shift[j] } else { y[i] - shift[p] };
+                    let at =
+                        |i: usize, j: usize| if j < p { x[i * p + j] - shift[j] } else { y[i] - shift[p] };
                     for a in 0..d {
                         let want: f64 = (0..n).map(|i| at(i, a)).sum();
                         assert!((sums[a] - want).abs() <= 1e-9 * (1.0 + want.abs()), "sum {a} p={p} n={n}");
                         for b in a..d {
                             let want: f64 = (0..n).map(|i| at(i, a) * at(i, b)).sum();
                             let got = gram[a * w + b];
-                            assert!((got - want).abs() <= 1e-9 * (1.0 + want.abs()), "({a},{b}) p={p} n={n}: {got} {want}");
+                            assert!(
+                                (got - want).abs() <= 1e-9 * (1.0 + want.abs()),
+                                "({a},{b}) p={p} n={n}: {got} {want}"
+                            );
                         }
                     }
                     results.push((sums, gram));

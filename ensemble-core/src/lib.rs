@@ -2,35 +2,50 @@
 //! Contracts and engine of `ensemble`.
 mod affine;
 mod columns;
+mod engine;
+mod ensemble;
 mod error;
 mod estimator;
+mod fold;
+mod gather;
 mod gram;
 mod ledger;
 mod mat;
 mod model;
 mod moments;
+mod monitor;
 mod pipeline;
+mod plan;
 mod record;
 mod registry;
 mod rows;
+mod score;
 mod statistic;
 mod table;
 
 pub use affine::{Affine, AffineShape};
 pub use columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
+pub use ensemble::{
+    FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report, SuperLearner,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use estimator::{
     Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, Train,
     Transformer, fit_by_merging, fit_transform_by_merging,
 };
+pub use fold::{Folds, KFold};
+pub use gather::{GatherFor, gather};
 pub use ledger::{Bytes, Ledger, Totals, Work, WorkKind};
 pub use mat::{MatMut, MatRef, Order, Shape};
 pub use model::{LinearForm, LinearModel, Model, check_prediction, predict_linear};
 pub use moments::{MOMENTS, Moments};
+pub use monitor::{Event, Monitor, Silent};
 pub use pipeline::{Pipeline, PipelineModel};
+pub use plan::Plan;
 pub use record::{Array, Record};
 pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry};
 pub use rows::{FoldView, Rows};
+pub use score::Scores;
 pub use statistic::{
     BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, complements, minimal_requests,
     same_type,

@@ -186,9 +186,7 @@ impl<'a> MatRef<'a> {
     /// [`ErrorKind::RowRange`] if `rows` reaches past the last row.
     pub fn rows(&self, rows: Range<usize>) -> Result<MatRef<'a>> {
         if rows.start > rows.end || rows.end > self.nrows {
-            return Err(
-                ErrorKind::RowRange { start: rows.start, end: rows.end, nrows: self.nrows }.into()
-            );
+            return Err(ErrorKind::RowRange { start: rows.start, end: rows.end, nrows: self.nrows }.into());
         }
         let skip = match self.order {
             Order::C => rows.start * self.stride,
@@ -313,12 +311,24 @@ impl<'a> MatMut<'a> {
 
     /// Read what is here.
     pub fn as_ref(&self) -> MatRef<'_> {
-        MatRef { data: self.data, nrows: self.nrows, ncols: self.ncols, order: self.order, stride: self.stride }
+        MatRef {
+            data: self.data,
+            nrows: self.nrows,
+            ncols: self.ncols,
+            order: self.order,
+            stride: self.stride,
+        }
     }
 
     /// Lend the same matrix for a shorter time.
     pub fn reborrow(&mut self) -> MatMut<'_> {
-        MatMut { data: self.data, nrows: self.nrows, ncols: self.ncols, order: self.order, stride: self.stride }
+        MatMut {
+            data: self.data,
+            nrows: self.nrows,
+            ncols: self.ncols,
+            order: self.order,
+            stride: self.stride,
+        }
     }
 
     /// Set the value at `row`, `column`.

@@ -79,7 +79,10 @@ impl Pipeline {
 }
 
 fn not_merging(transformer: &dyn Transformer) -> Error {
-    Error::unsupported(format!("{} is not affine and cannot be carried through statistics", transformer.kind()))
+    Error::unsupported(format!(
+        "{} is not affine and cannot be carried through statistics",
+        transformer.kind()
+    ))
 }
 
 /// Apply `maps` to a block and hand the result on.
@@ -170,14 +173,16 @@ impl Estimator for Pipeline {
                 }
                 None => {
                     let n_out = maps[maps.len() - 1].n_out();
-                    let stored = store_transformed(train, n_out, Order::C, cx, &|x, each| map_block(&maps, x, each))?;
+                    let stored =
+                        store_transformed(train, n_out, Order::C, cx, &|x, each| map_block(&maps, x, each))?;
                     with_stored(stored.as_mat(), train, |t| transformer.fit(&t, cx))?
                 }
             };
             maps.push(fitted);
         }
         let ncols = maps.last().map_or(train.x().ncols(), |m| m.n_out());
-        let through = |x: MatRef<'_>, each: &mut dyn FnMut(MatRef<'_>) -> Result<()>| map_block(&maps, x, each);
+        let through =
+            |x: MatRef<'_>, each: &mut dyn FnMut(MatRef<'_>) -> Result<()>| map_block(&maps, x, each);
         let model = if self.stores_rows(ncols) {
             let stored = store_transformed(train, ncols, self.learner_order(), cx, &through)?.into_table();
             let inner = FitContext { table: Some(&stored), target: None, ..*cx };
@@ -218,7 +223,11 @@ impl Estimator for Pipeline {
             ncols = transformer.n_out(ncols);
         }
         let inner = Shape { nrows: train.nrows, ncols };
-        if self.stores_rows(ncols) { bytes + inner.bytes() + self.learner.scratch_bytes(inner) } else { bytes }
+        if self.stores_rows(ncols) {
+            bytes + inner.bytes() + self.learner.scratch_bytes(inner)
+        } else {
+            bytes
+        }
     }
 
     fn predicts_slowly(&self) -> bool {
@@ -227,7 +236,11 @@ impl Estimator for Pipeline {
 }
 
 /// Call `fit` with stored rows and the targets of `train`.
-fn with_stored<T>(stored: MatRef<'_>, train: &Train<'_>, fit: impl FnOnce(Train<'_>) -> Result<T>) -> Result<T> {
+fn with_stored<T>(
+    stored: MatRef<'_>,
+    train: &Train<'_>,
+    fit: impl FnOnce(Train<'_>) -> Result<T>,
+) -> Result<T> {
     let rows = Rows::all(stored.nrows());
     let x = FoldView::new(stored, &rows)?;
     match train.contiguous_y() {
@@ -268,7 +281,8 @@ impl MergeFit for Pipeline {
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
         let (maps, carried) = self.carry(statistics)?;
-        let merge = self.learner.as_merge().ok_or_else(|| Error::unsupported("the learner does not merge"))?;
+        let merge =
+            self.learner.as_merge().ok_or_else(|| Error::unsupported("the learner does not merge"))?;
         Ok(match merge.fit_from(&carried)? {
             Fitted::Model(model) => Fitted::Model(finish(&self.learner.kind(), maps, model)),
             Fitted::Needs(more) => {
@@ -342,11 +356,13 @@ pub(crate) const AFFINE_RECORD: &str = "affine";
 
 pub(crate) fn save_affine(map: &Affine) -> Record {
     let (n_in, n_out) = (map.n_in(), map.n_out());
-    let record = Record::new(AFFINE_RECORD).with_array("shift", &[n_in], map.shift().iter().copied().collect());
+    let record =
+        Record::new(AFFINE_RECORD).with_array("shift", &[n_in], map.shift().iter().copied().collect());
     match map.scale() {
         Some(scale) => record.with_array("scale", &[n_in], scale.iter().copied().collect()),
         None => {
-            let a = (0..n_in).flat_map(|i| (0..n_out).map(move |j| (i, j))).map(|(i, j)| map.a(i, j)).collect();
+            let a =
+                (0..n_in).flat_map(|i| (0..n_out).map(move |j| (i, j))).map(|(i, j)| map.a(i, j)).collect();
             record.with_array("a", &[n_in, n_out], a)
         }
     }

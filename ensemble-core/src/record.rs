@@ -110,10 +110,7 @@ impl Record {
     /// # Errors
     /// When there is none of that name.
     pub fn count(&self, name: &str) -> Result<usize> {
-        self.field(name)?
-            .as_u64()
-            .and_then(|v| usize::try_from(v).ok())
-            .ok_or_else(|| self.missing(name))
+        self.field(name)?.as_u64().and_then(|v| usize::try_from(v).ok()).ok_or_else(|| self.missing(name))
     }
 
     /// An array.
@@ -162,7 +159,11 @@ impl Record {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail("write"))?;
         let header = serde_json::to_vec(&self.header(&mut 0)).map_err(|e| fail("write")(e.into()))?;
-        let mut out = Checksummed { out: std::io::BufWriter::new(file.as_file_mut()), crc: crc32fast::Hasher::new(), len: 0 };
+        let mut out = Checksummed {
+            out: std::io::BufWriter::new(file.as_file_mut()),
+            crc: crc32fast::Hasher::new(),
+            len: 0,
+        };
         (|| {
             out.write_all(MAGIC)?;
             out.write_all(&VERSION.to_le_bytes())?;
@@ -204,12 +205,14 @@ impl Record {
         let (body, crc) = bytes.split_at(body_len);
         let crc = u32::from_le_bytes(crc.try_into().expect("4 bytes"));
         if crc32fast::hash(body) != crc {
-            return Err(bad("the checksum does not match: the model file is cut short or changed; fit again or copy it again"));
+            return Err(bad(
+                "the checksum does not match: the model file is cut short or changed; fit again or copy it again",
+            ));
         }
         let header_end = usize::try_from(header_len).ok().and_then(|l| l.checked_add(20)).ok_or_else(cut)?;
         let header = body.get(20..header_end).ok_or_else(cut)?;
-        let header: Header =
-            serde_json::from_slice(header).map_err(|e| bad(&format!("the model file's header is unreadable: {e}")))?;
+        let header: Header = serde_json::from_slice(header)
+            .map_err(|e| bad(&format!("the model file's header is unreadable: {e}")))?;
         let arrays = body.get(header_end.next_multiple_of(64)..).ok_or_else(cut)?;
         header.into_record(arrays).ok_or_else(cut)
     }
@@ -222,7 +225,8 @@ impl Header {
             let len = place.shape.iter().try_fold(1usize, |a, b| a.checked_mul(*b))?;
             let start = place.offset.checked_mul(8)?;
             let raw = bytes.get(start..start.checked_add(len.checked_mul(8)?)?)?;
-            let data = raw.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("8 bytes"))).collect();
+            let data =
+                raw.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("8 bytes"))).collect();
             arrays.push((place.name, Array { shape: place.shape, data }));
         }
         let children = self.children.into_iter().map(|c| c.into_record(bytes)).collect::<Option<_>>()?;

@@ -199,7 +199,10 @@ impl Registry {
             match self.build(part)? {
                 Built::Transformer(t) => transformers.push(t),
                 Built::Learner(_) => {
-                    return Err(Error::spec(text, format!("'{}' is a learner; a learner stands last", part.trim())));
+                    return Err(Error::spec(
+                        text,
+                        format!("'{}' is a learner; a learner stands last", part.trim()),
+                    ));
                 }
             }
         }

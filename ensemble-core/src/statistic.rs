@@ -172,9 +172,9 @@ pub trait Statistic: Any + Send + Sync {
 /// # Errors
 /// When it is not.
 pub fn same_type<S: Statistic>(other: &dyn Statistic) -> Result<&S> {
-    (other as &dyn Any).downcast_ref::<S>().ok_or_else(|| {
-        Error::unsupported(format!("statistic '{}' merged into another type", other.key()))
-    })
+    (other as &dyn Any)
+        .downcast_ref::<S>()
+        .ok_or_else(|| Error::unsupported(format!("statistic '{}' merged into another type", other.key())))
 }
 
 /// The statistics of one set of rows, by key.

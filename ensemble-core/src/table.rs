@@ -127,6 +127,12 @@ pub trait Scratch: Send + Sync {
     /// When the room cannot be had: a full disk is an error here, not later.
     fn matrix(&self, shape: Shape, order: Order) -> Result<Box<dyn ScratchMatrix>>;
 
+    /// What [`Table::contiguous_cost`] of such a matrix will say: the plan asks before there is one.
+    fn contiguous_cost(&self, shape: Shape, order: Order, rows: &Rows) -> Option<u64> {
+        let _ = (shape, order, rows);
+        None
+    }
+
     /// Whether what it gives counts as anonymous memory (`true`) or as file pages the kernel can write out.
     fn is_anonymous(&self) -> bool;
 }

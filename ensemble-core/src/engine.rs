@@ -1,0 +1,890 @@
+//! Carries out a plan: passes, fits, predictions, scores. Decides nothing that the plan could have decided.
+
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use rayon::prelude::*;
+
+use crate::{
+    columns::Extrema,
+    ensemble::{FittedEnsemble, FittedLearner, Learner, LearnerReport, Report, SuperLearner},
+    error::{Error, ErrorKind, Result},
+    estimator::{Access, FitContext, Fitted, Train, seal},
+    fold::{Folds, permutation, seed_for},
+    gather::{GatherFor, gather, reorder},
+    ledger::{Ledger, Totals, Work, WorkKind},
+    mat::{MatMut, MatRef, Order, Shape},
+    model::{LinearForm, Model, predict_linear},
+    moments::{MOMENTS, Moments},
+    monitor::Event,
+    plan::{
+        FoldWays, Plan, PredictionWay, SourceWay, StagePlan, Way, prediction_room, prediction_work, requests,
+    },
+    rows::{FoldView, Rows},
+    score::{Scores, tree_sum},
+    statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree, complements},
+    table::{ContiguousView, Heap, ScratchMatrix, Table},
+};
+
+/// Blocks between two looks at cancellation and two releases of pages behind the scan.
+const CHECK_BLOCKS: usize = 64;
+
+/// Models of every learner without each fold; `[fold][learner]`.
+type FoldModels = Vec<Vec<Arc<dyn Model>>>;
+
+/// Where the rows of a stage come from.
+enum Source<'a> {
+    Table(&'a dyn Table),
+    Stored(Arc<dyn Table>),
+    /// Predictions of the stage below, made in cache.
+    Predicted {
+        below: Arc<Source<'a>>,
+        models: Arc<FoldModels>,
+    },
+}
+
+impl Source<'_> {
+    fn table(&self) -> Option<&dyn Table> {
+        match self {
+            Source::Table(table) => Some(*table),
+            Source::Stored(table) => Some(table.as_ref()),
+            Source::Predicted { .. } => None,
+        }
+    }
+
+    /// Hand on rows `rows`, which lie in fold `fold`.
+    fn block(
+        &self,
+        fold: usize,
+        rows: Range<usize>,
+        each: &mut dyn FnMut(MatRef<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Source::Table(table) => each(table.as_mat().rows(rows)?),
+            Source::Stored(table) => each(table.as_mat().rows(rows)?),
+            Source::Predicted { below, models } => below.block(fold, rows, &mut |x| {
+                let models = &models[fold];
+                let mut z = vec![0.0; x.nrows() * models.len()];
+                predict_all(x, models, MatMut::new(&mut z, x.nrows(), models.len(), Order::C)?)?;
+                each(MatRef::new(&z, x.nrows(), models.len(), Order::C)?)
+            }),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self.table() {
+            Some(table) => table.describe(),
+            None => "predictions of the layer below".into(),
+        }
+    }
+}
+
+/// Predict with every model, one column each; linear ones together, so that rows are read once.
+fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
+    let forms: Option<Vec<LinearForm<'_>>> = models.iter().map(|m| m.as_linear()).collect();
+    match forms {
+        Some(forms) => predict_linear(x, &forms, out),
+        None => models
+            .iter()
+            .enumerate()
+            .try_for_each(|(j, model)| model.predict_into(x, out.columns_mut(j..j + 1))),
+    }
+}
+
+/// What a stage leaves to the next.
+struct Below<'a> {
+    source: Arc<Source<'a>>,
+    fold_statistics: Option<Vec<Statistics>>,
+    models: Arc<FoldModels>,
+    predictions: Option<Arc<dyn Table>>,
+}
+
+/// One stage's outcome, by learner.
+struct StageFit {
+    full: Vec<Arc<dyn Model>>,
+    /// Empty inner lists where nobody needs the models of folds again.
+    fold_models: FoldModels,
+    scores: Option<Vec<Scores>>,
+    seconds: Vec<f64>,
+    fold_statistics: Option<Vec<Statistics>>,
+    predictions: Option<Arc<dyn Table>>,
+}
+
+#[tracing::instrument(skip_all, fields(rows = plan.rows, columns = plan.columns, folds = plan.folds.len()))]
+pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result<FittedEnsemble> {
+    let start = Instant::now();
+    let ledger = Ledger::new();
+    let order = plan.shuffle.map(|seed| permutation(plan.rows, seed));
+    let shuffled = match &order {
+        None => None,
+        Some(order) => {
+            let scratch = sl.scratch.as_ref();
+            ledger.write(Work::new(
+                WorkKind::Pass,
+                0,
+                None,
+                x.as_mat().shape().bytes(),
+                "write in fold order",
+            ));
+            Some((
+                reorder(x.as_mat(), order, scratch, &ledger, "table in fold order")?.into_table(),
+                reorder(y.as_mat(), order, scratch, &ledger, "targets in fold order")?.into_table(),
+            ))
+        }
+    };
+    let (source, y_table, handles) = match &shuffled {
+        Some((x, y)) => (Source::Stored(Arc::clone(x)), y.as_ref(), (x.handle(), y.handle())),
+        None => (Source::Table(x), y, (x.handle(), y.handle())),
+    };
+    let target = y_table.as_mat().column(0).ok_or_else(|| Error::unsupported("the target has gaps"))?;
+    let stages = sl.stages();
+    let mut below: Option<Below<'_>> = None;
+    let mut fitted_stages = Vec::with_capacity(stages.len());
+    let mut reports = Vec::new();
+    let mut out_of_fold = None;
+    let first_source = Arc::new(source);
+    for (at, learners) in stages.iter().enumerate() {
+        let stage_plan = &plan.stages[at];
+        let source = match (&below, stage_plan.source) {
+            (None, _) => Arc::clone(&first_source),
+            (Some(below), SourceWay::Predictions) => {
+                let table = below.predictions.as_ref().expect("planned to be stored");
+                Arc::new(Source::Stored(Arc::clone(table)))
+            }
+            (Some(below), _) => Arc::new(Source::Predicted {
+                below: Arc::clone(&below.source),
+                models: Arc::clone(&below.models),
+            }),
+        };
+        let handle = if at == 0 { handles.0.clone() } else { source.table().and_then(|t| t.handle()) };
+        let stage = Stage {
+            sl,
+            at,
+            learners,
+            plan: stage_plan,
+            folds: &plan.folds,
+            source: &source,
+            y: target,
+            y_table,
+            ledger: &ledger,
+            handle,
+            y_handle: handles.1.clone(),
+            keep_models: at + 1 < stages.len(),
+            input: if at == 0 && shuffled.is_some() { "shuffled " } else { "" },
+            order: order.as_deref(),
+        };
+        let fit = stage.run(below.as_ref())?;
+        for (j, learner) in learners.iter().enumerate() {
+            reports.push(stage.report(j, learner, &fit));
+        }
+        if at == 0 && sl.out_of_fold {
+            out_of_fold = Some(match (&order, &fit.predictions) {
+                (Some(order), Some(table)) => in_input_order(sl, order, table.as_ref(), &ledger)?,
+                (None, Some(table)) => Arc::clone(table),
+                (_, None) => unreachable!("out-of-fold predictions are planned to be stored"),
+            });
+        }
+        let models = Arc::new(fit.fold_models);
+        fitted_stages.push(
+            learners
+                .iter()
+                .zip(fit.full)
+                .map(|(l, model)| FittedLearner { name: l.name.clone(), kind: l.estimator.kind(), model })
+                .collect(),
+        );
+        below = Some(Below {
+            source,
+            fold_statistics: fit.fold_statistics,
+            models,
+            predictions: fit.predictions,
+        });
+    }
+    let work = ledger.into_entries();
+    let mut report = Report {
+        rows: plan.rows,
+        columns: plan.columns,
+        fold_sizes: plan.folds.sizes(),
+        threads: rayon::current_num_threads(),
+        wall_seconds: start.elapsed().as_secs_f64(),
+        totals: Totals::of(&work),
+        as_planned: false,
+        learners: reports,
+        work,
+    };
+    report.as_planned = report.copies() == plan.copies();
+    Ok(FittedEnsemble { stages: fitted_stages, ncols: plan.columns, report: Some(report), out_of_fold })
+}
+
+/// Bring rows in fold order back to the input's order.
+fn in_input_order(
+    sl: &SuperLearner,
+    order: &[u32],
+    table: &dyn Table,
+    ledger: &Ledger,
+) -> Result<Arc<dyn Table>> {
+    let mat = table.as_mat();
+    let bytes = mat.shape().bytes();
+    let mut out = prediction_room(sl, bytes, &Heap).matrix(mat.shape(), Order::C)?;
+    {
+        let mut out = out.as_mat_mut();
+        for (row, to) in order.iter().enumerate() {
+            mat.copy_row_into(row, out.row_mut(*to as usize).expect("scratch in C order"));
+        }
+    }
+    ledger.write(prediction_work(sl, 0, bytes, "out-of-fold predictions in input order"));
+    Ok(out.into_table())
+}
+
+/// Run a backend's code: a panic inside becomes an error.
+fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = (panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a message".into());
+        Err(ErrorKind::Panicked { message }.into())
+    })
+}
+
+struct Stage<'s, 'a> {
+    sl: &'s SuperLearner,
+    at: usize,
+    learners: &'s [Learner],
+    plan: &'s StagePlan,
+    folds: &'s Folds,
+    source: &'s Arc<Source<'a>>,
+    y: &'s [f64],
+    y_table: &'s dyn Table,
+    ledger: &'s Ledger,
+    handle: Option<Arc<dyn Table>>,
+    y_handle: Option<Arc<dyn Table>>,
+    /// Models of folds are needed by the stage above.
+    keep_models: bool,
+    input: &'static str,
+    order: Option<&'s [u32]>,
+}
+
+/// One finished fit of an opaque learner.
+struct OpaqueFit {
+    learner: usize,
+    held_out: usize,
+    model: Option<Arc<dyn Model>>,
+    /// Sums of squared errors, block by block.
+    errors: Vec<f64>,
+    seconds: f64,
+}
+
+impl Stage<'_, '_> {
+    fn fit_sets(&self) -> Range<usize> {
+        let k = self.folds.len();
+        if self.plan.cross_validated { 0..k + 1 } else { k..k + 1 }
+    }
+
+    fn run(&self, below: Option<&Below<'_>>) -> Result<StageFit> {
+        let k = self.folds.len();
+        let merging: Vec<usize> =
+            (0..self.learners.len()).filter(|j| self.learners[*j].estimator.as_merge().is_some()).collect();
+        let opaque: Vec<usize> = (0..self.learners.len()).filter(|j| !merging.contains(j)).collect();
+        let steps = if self.plan.cross_validated { k + 1 } else { 1 };
+        self.sl.monitor.event(Event::Layer {
+            layer: self.at,
+            steps: steps * opaque.len() + usize::from(!merging.is_empty()),
+        });
+
+        if self.plan.checked {
+            self.pass("check values");
+            self.fold_statistics(&[Box::new(Extrema::new(self.ncols()))])?;
+        }
+        let mut seconds = vec![0.0; self.learners.len()];
+        // models[set][learner]; the last set is all rows.
+        let mut models: Vec<Vec<Option<Arc<dyn Model>>>> = vec![vec![None; self.learners.len()]; k + 1];
+        let mut fold_statistics = None;
+        if !merging.is_empty() {
+            fold_statistics = Some(self.fit_merging(&merging, below, &mut models, &mut seconds)?);
+            self.step("statistics", None);
+        }
+
+        let shape = Shape { nrows: self.y.len(), ncols: self.learners.len() };
+        let mut stored: Option<Box<dyn ScratchMatrix>> = if self.plan.predictions.is_stored() {
+            let room = prediction_room(self.sl, shape.bytes(), &Heap);
+            self.ledger.write(prediction_work(self.sl, self.at, shape.bytes(), "out-of-fold predictions"));
+            Some(room.matrix(shape, Order::C)?)
+        } else {
+            None
+        };
+        let mut errors: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); self.learners.len()]; k];
+        {
+            let columns = stored.as_mut().map(|s| split_folds(s.as_mat_mut(), self.folds));
+            if self.plan.predictions != PredictionWay::None && !merging.is_empty() {
+                self.pass("out-of-fold predictions");
+                let sums = self.predict_merging(&merging, &models, columns.as_deref())?;
+                for (fold, sums) in sums.into_iter().enumerate() {
+                    for (j, sums) in merging.iter().zip(sums) {
+                        errors[fold][*j] = sums;
+                    }
+                }
+            }
+            if !opaque.is_empty() {
+                for fit in self.fit_opaque(&opaque, columns.as_deref())? {
+                    seconds[fit.learner] += fit.seconds;
+                    if fit.held_out < k {
+                        errors[fit.held_out][fit.learner] = fit.errors;
+                    }
+                    models[fit.held_out][fit.learner] = fit.model;
+                }
+            }
+        }
+        let scores = self.scores(fold_statistics.as_deref(), &models, &errors)?;
+        let full = models.pop().expect("K + 1 sets");
+        let full = full.into_iter().map(|m| m.expect("every learner is fitted on all rows")).collect();
+        let fold_models = if self.keep_models {
+            models.into_iter().map(|set| set.into_iter().flatten().collect()).collect()
+        } else {
+            Vec::new()
+        };
+        let predictions = stored.map(|s| s.into_table());
+        Ok(StageFit { full, fold_models, scores, seconds, fold_statistics, predictions })
+    }
+
+    fn ncols(&self) -> usize {
+        match self.source.as_ref() {
+            Source::Predicted { models, .. } => models.first().map_or(0, Vec::len),
+            source => source.table().map_or(0, |t| t.as_mat().ncols()),
+        }
+    }
+
+    /// Write down a scan of the table this stage reads: its own, or the input under streamed predictions.
+    fn pass(&self, what: &'static str) {
+        let (layer, shape) = match self.source.as_ref() {
+            Source::Predicted { below, .. } => {
+                let mut source = below;
+                while let Source::Predicted { below, .. } = source.as_ref() {
+                    source = below;
+                }
+                (0, source.table().map(|t| t.as_mat().shape()))
+            }
+            source => (self.at, source.table().map(|t| t.as_mat().shape())),
+        };
+        self.ledger.write(Work::new(WorkKind::Pass, layer, None, shape.map_or(0, Shape::bytes), what));
+    }
+
+    fn step(&self, what: &str, fold: Option<usize>) {
+        self.sl.monitor.event(Event::Step { layer: self.at, what, fold });
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        if self.sl.monitor.is_cancelled() { Err(ErrorKind::Cancelled.into()) } else { Ok(()) }
+    }
+
+    /// One state of every prototype per fold: one scan.
+    fn fold_statistics(&self, prototypes: &[Box<dyn Statistic>]) -> Result<Vec<Statistics>> {
+        let release = self.sl.budget.get().is_some();
+        let blind = prototypes.iter().all(|p| p.is_finite().is_none());
+        (0..self.folds.len())
+            .into_par_iter()
+            .map(|fold| {
+                let range = self.folds.range(fold);
+                let absorb = |b: usize, states: &mut [Box<dyn Statistic>]| {
+                    let rows = block_rows(&range, b);
+                    self.source.block(fold, rows.clone(), &mut |x| {
+                        let y = &self.y[rows.clone()];
+                        if blind && !(all_finite(x) && y.iter().all(|v| v.is_finite())) {
+                            return Err(self.not_finite(fold));
+                        }
+                        let block = Block { x, y, first_row: rows.start };
+                        states.iter_mut().try_for_each(|s| s.absorb(&block))
+                    })?;
+                    if (b + 1).is_multiple_of(CHECK_BLOCKS) {
+                        self.check_cancelled()?;
+                        if release && let Some(table) = self.source.table() {
+                            table.release(block_rows(&range, b + 1 - CHECK_BLOCKS).start..rows.end);
+                        }
+                    }
+                    Ok(())
+                };
+                let blocks = range.len().div_ceil(BLOCK_ROWS);
+                let states = absorb_tree(0..blocks, prototypes, &absorb)?;
+                if states.iter().any(|s| s.is_finite() == Some(false)) {
+                    return Err(self.not_finite(fold));
+                }
+                seal(states)
+            })
+            .collect()
+    }
+
+    /// Where the first value of a fold stands that is not finite, in the input's rows.
+    fn not_finite(&self, fold: usize) -> Error {
+        let range = self.folds.range(fold);
+        let input_row = |row: usize| self.order.map_or(row, |o| o[row] as usize);
+        for b in 0..range.len().div_ceil(BLOCK_ROWS) {
+            let rows = block_rows(&range, b);
+            let mut found = None;
+            let scanned = self.source.block(fold, rows.clone(), &mut |x| {
+                found = x.first_not_finite();
+                Ok(())
+            });
+            if let Err(error) = scanned {
+                return error;
+            }
+            let bad_y = self.y[rows.clone()].iter().position(|v| !v.is_finite());
+            let table = |name: String| format!("{}{name}", self.input);
+            if let Some((row, column, value)) = found {
+                let row = input_row(rows.start + row);
+                return ErrorKind::NotFinite { table: table(self.source.describe()), row, column, value }
+                    .into();
+            }
+            if let Some(row) = bad_y {
+                let value = self.y[rows.start + row];
+                let row = input_row(rows.start + row);
+                return ErrorKind::NotFinite { table: table(self.y_table.describe()), row, column: 0, value }
+                    .into();
+            }
+        }
+        ErrorKind::Overflow { table: self.source.describe() }.into()
+    }
+
+    fn statistic_context(&self) -> StatisticContext {
+        StatisticContext::new(self.ncols()).with_tables(self.handle.as_ref(), self.y_handle.as_ref())
+    }
+
+    /// Fit all merging learners on all training sets; returns each fold's statistics.
+    #[tracing::instrument(skip_all, fields(layer = self.at, learners = merging.len()))]
+    fn fit_merging(
+        &self,
+        merging: &[usize],
+        below: Option<&Below<'_>>,
+        models: &mut [Vec<Option<Arc<dyn Model>>>],
+        seconds: &mut [f64],
+    ) -> Result<Vec<Statistics>> {
+        let mut wanted = requests(self.learners, &self.statistic_context())?;
+        let mut folds = vec![Statistics::default(); self.folds.len()];
+        let mut sets: Vec<Statistics> = vec![Statistics::default(); self.folds.len() + 1];
+        let mut open: Vec<(usize, usize)> =
+            merging.iter().flat_map(|j| self.fit_sets().map(move |set| (*j, set))).collect();
+        let mut from_below = self.plan.source == SourceWay::Statistics;
+        while !open.is_empty() {
+            let fresh = match below {
+                Some(below) if from_below => self.carried(below)?,
+                _ => {
+                    self.pass("statistics");
+                    self.fold_statistics(&wanted)?
+                }
+            };
+            from_below = false;
+            for (set, more) in sets.iter_mut().zip(complements(&fresh)?) {
+                set.extend(&more);
+            }
+            for (fold, more) in folds.iter_mut().zip(&fresh) {
+                fold.extend(more);
+            }
+            let outcomes: Vec<(usize, usize, f64, Fitted)> = open
+                .par_iter()
+                .map(|&(j, set)| {
+                    let learner = &self.learners[j];
+                    let start = Instant::now();
+                    let merge = learner.estimator.as_merge().expect("a merging learner");
+                    let fitted = guarded(|| merge.fit_from(&sets[set])).map_err(|e| self.named(e, j, set))?;
+                    Ok((j, set, start.elapsed().as_secs_f64(), fitted))
+                })
+                .collect::<Result<_>>()?;
+            open.clear();
+            let mut more = Vec::new();
+            for (j, set, time, fitted) in outcomes {
+                seconds[j] += time;
+                match fitted {
+                    Fitted::Model(model) => models[set][j] = Some(model),
+                    Fitted::Needs(needs) => {
+                        if needs.iter().all(|n| sets[set].has(&n.key())) {
+                            let again = Error::unsupported("it asks again for statistics it already has");
+                            return Err(self.named(again, j, set));
+                        }
+                        more.extend(needs);
+                        open.push((j, set));
+                    }
+                }
+            }
+            wanted = crate::statistic::minimal_requests(more);
+        }
+        Ok(folds)
+    }
+
+    /// This stage's fold statistics from those of the stage below.
+    fn carried(&self, below: &Below<'_>) -> Result<Vec<Statistics>> {
+        let folds =
+            below.fold_statistics.as_ref().ok_or_else(|| Error::unsupported("no statistics below"))?;
+        folds
+            .iter()
+            .zip(below.models.iter())
+            .map(|(statistics, models)| {
+                let moments = statistics.get::<Moments>(&MOMENTS)?;
+                let forms: Vec<LinearForm<'_>> = models.iter().filter_map(|m| m.as_linear()).collect();
+                if forms.len() != models.len() {
+                    return Err(Error::unsupported(
+                        "a learner that declares itself linear fitted no linear model",
+                    ));
+                }
+                Ok(Statistics::new(vec![Arc::new(moments.project(&forms))]))
+            })
+            .collect()
+    }
+
+    fn named(&self, error: Error, learner: usize, set: usize) -> Error {
+        let fold = (set < self.folds.len()).then_some(set);
+        error.in_learner(&self.learners[learner].name, self.at, fold)
+    }
+
+    /// Predict every fold with the merging learners fitted without it, into `columns` where predictions are stored. Returns
+    /// sums of squared errors, `[fold][learner][block]`.
+    #[tracing::instrument(skip_all, fields(layer = self.at))]
+    fn predict_merging(
+        &self,
+        merging: &[usize],
+        models: &[Vec<Option<Arc<dyn Model>>>],
+        columns: Option<&[Mutex<MatMut<'_>>]>,
+    ) -> Result<Vec<Vec<Vec<f64>>>> {
+        (0..self.folds.len())
+            .into_par_iter()
+            .map(|fold| {
+                let range = self.folds.range(fold);
+                let own: Vec<Arc<dyn Model>> =
+                    merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
+                let blocks = range.len().div_ceil(BLOCK_ROWS);
+                let sums: Vec<Vec<f64>> = (0..blocks)
+                    .into_par_iter()
+                    .with_min_len(8)
+                    .map(|b| {
+                        let rows = block_rows(&range, b);
+                        let mut sums = vec![0.0; own.len()];
+                        self.source.block(fold, rows.clone(), &mut |x| {
+                            let mut z = vec![0.0; x.nrows() * own.len()];
+                            let out = MatMut::new(&mut z, x.nrows(), own.len(), Order::C)?;
+                            guarded(|| predict_all(x, &own, out))
+                                .map_err(|e| self.named(e, merging[0], fold))?;
+                            let z = MatRef::new(&z, x.nrows(), own.len(), Order::C)?;
+                            for (a, sum) in sums.iter_mut().enumerate() {
+                                *sum = squared_error(z.column_view(a), &self.y[rows.clone()]);
+                            }
+                            if let Some(columns) = columns {
+                                store(&columns[fold], rows.start - range.start, merging, z);
+                            }
+                            Ok(())
+                        })?;
+                        if (b + 1).is_multiple_of(CHECK_BLOCKS) {
+                            self.check_cancelled()?;
+                        }
+                        Ok(sums)
+                    })
+                    .collect::<Result<_>>()?;
+                Ok((0..own.len()).map(|a| sums.iter().map(|s| s[a]).collect()).collect())
+            })
+            .collect()
+    }
+
+    /// Fit the learners that need rows, wave by wave.
+    fn fit_opaque(&self, opaque: &[usize], columns: Option<&[Mutex<MatMut<'_>>]>) -> Result<Vec<OpaqueFit>> {
+        let mut fits = Vec::new();
+        for wave in &self.plan.waves {
+            let done: Vec<Vec<OpaqueFit>> = wave
+                .folds
+                .par_iter()
+                .map(|&set| self.fit_set(opaque, set, wave.serial, columns))
+                .collect::<Result<_>>()?;
+            fits.extend(done.into_iter().flatten());
+        }
+        Ok(fits)
+    }
+
+    /// Fit the opaque learners on one training set; its contiguous views are made once and shared.
+    #[tracing::instrument(skip_all, fields(layer = self.at, set))]
+    fn fit_set(
+        &self,
+        opaque: &[usize],
+        set: usize,
+        serial: bool,
+        columns: Option<&[Mutex<MatMut<'_>>]>,
+    ) -> Result<Vec<OpaqueFit>> {
+        let fold = (set < self.folds.len()).then_some(set);
+        let table = self
+            .source
+            .table()
+            .ok_or_else(|| Error::unsupported("a learner needs rows that are not stored"))?;
+        let rows = match fold {
+            Some(f) => Rows::all_but(self.y.len(), self.folds.range(f))?,
+            None => Rows::all(self.y.len()),
+        };
+        let views = Views::make(self, table, &rows, &self.plan.ways[set], fold)?;
+        let run = |j: usize| -> Result<OpaqueFit> {
+            self.check_cancelled()?;
+            let learner = &self.learners[j];
+            let start = Instant::now();
+            let model = views
+                .with_train(self.plan.learners[j].order, |train| {
+                    let cx = FitContext {
+                        seed: seed_for(self.sl.seed, self.at, j, fold),
+                        layer: self.at,
+                        fold,
+                        scratch: self.sl.scratch.as_ref(),
+                        ledger: self.ledger,
+                        table: self.handle.as_ref(),
+                        target: self.y_handle.as_ref(),
+                    };
+                    guarded(|| learner.estimator.fit(train, &cx))
+                })
+                .map_err(|e| self.named(e, j, set))?;
+            let seconds = start.elapsed().as_secs_f64();
+            let errors = match fold {
+                Some(f) => {
+                    self.predict_fold(j, f, model.as_ref(), columns).map_err(|e| self.named(e, j, set))?
+                }
+                None => Vec::new(),
+            };
+            self.step(&learner.name, fold);
+            // A stage above that streams predictions reads linear models again; others may be large and go.
+            let keep = fold.is_none() || (self.keep_models && learner.estimator.is_linear());
+            Ok(OpaqueFit { learner: j, held_out: set, model: keep.then_some(model), errors, seconds })
+        };
+        if serial {
+            opaque.iter().map(|j| run(*j)).collect()
+        } else {
+            opaque.par_iter().map(|j| run(*j)).collect()
+        }
+    }
+
+    fn predict_fold(
+        &self,
+        j: usize,
+        fold: usize,
+        model: &dyn Model,
+        columns: Option<&[Mutex<MatMut<'_>>]>,
+    ) -> Result<Vec<f64>> {
+        let range = self.folds.range(fold);
+        if model.n_outputs() != 1 {
+            return Err(Error::shape("columns that a learner predicts", 1, model.n_outputs()));
+        }
+        (0..range.len().div_ceil(BLOCK_ROWS))
+            .into_par_iter()
+            .with_min_len(8)
+            .map(|b| {
+                let rows = block_rows(&range, b);
+                let mut z = vec![0.0; rows.len()];
+                self.source.block(fold, rows.clone(), &mut |x| {
+                    guarded(|| model.predict_into(x, MatMut::column_vector(&mut z)))
+                })?;
+                let z = MatRef::column_vector(&z);
+                if let Some(columns) = columns {
+                    store(&columns[fold], rows.start - range.start, &[j], z);
+                }
+                Ok(squared_error(z, &self.y[rows]))
+            })
+            .collect()
+    }
+
+    fn scores(
+        &self,
+        statistics: Option<&[Statistics]>,
+        models: &[Vec<Option<Arc<dyn Model>>>],
+        errors: &[Vec<Vec<f64>>],
+    ) -> Result<Option<Vec<Scores>>> {
+        if !self.plan.cross_validated {
+            return Ok(None);
+        }
+        let sizes = self.folds.sizes();
+        let mut sums: Vec<Vec<(f64, usize)>> = vec![Vec::new(); self.learners.len()];
+        if self.plan.scored_by_statistics && self.plan.predictions == PredictionWay::None {
+            let mut exact: Option<Vec<Vec<Vec<f64>>>> = None;
+            for (fold, statistics) in statistics.unwrap_or_default().iter().enumerate() {
+                let moments = statistics.get::<Moments>(&MOMENTS)?;
+                for (j, sums) in sums.iter_mut().enumerate() {
+                    let model = models[fold][j].as_ref().expect("fitted");
+                    let form = model.as_linear().ok_or_else(|| {
+                        self.named(
+                            Error::unsupported("it declares itself linear and fitted no linear model"),
+                            j,
+                            fold,
+                        )
+                    })?;
+                    let mut sum = moments.residual_sum_of_squares(&form);
+                    // Near-perfect fits cancel in the algebra: then the residuals themselves are summed, in one more pass.
+                    if sum <= 1e-9 * moments.yy() && moments.yy() > 0.0 {
+                        if exact.is_none() {
+                            self.pass("out-of-fold predictions");
+                            let all: Vec<usize> = (0..self.learners.len()).collect();
+                            exact = Some(self.predict_merging(&all, models, None)?);
+                        }
+                        sum = exact.as_ref().map_or(sum, |e| tree_sum(&e[fold][j]));
+                    }
+                    sums.push((sum, sizes[fold]));
+                }
+            }
+        } else {
+            for (fold, errors) in errors.iter().enumerate() {
+                for (j, parts) in errors.iter().enumerate() {
+                    let sum = tree_sum(parts);
+                    if !sum.is_finite() {
+                        let what = Error::unsupported(
+                            "it predicted values that are not finite, or whose squares overflow",
+                        );
+                        return Err(self.named(what, j, fold));
+                    }
+                    sums[j].push((sum, sizes[fold]));
+                }
+            }
+        }
+        Ok(Some(sums.iter().map(|s| Scores::new(s)).collect()))
+    }
+
+    fn report(&self, j: usize, learner: &Learner, fit: &StageFit) -> LearnerReport {
+        let planned = &self.plan.learners[j];
+        let ways =
+            || self.plan.ways.iter().flat_map(|w| w.x.iter().filter(|(o, _)| Some(*o) == planned.order));
+        let access = match (planned.access, self.plan.source) {
+            (Access::Merge, SourceWay::Statistics) => "statistics",
+            (Access::Merge, _) => "merge",
+            (Access::Segments, _) => "segments",
+            // The costliest way among the folds says most.
+            (Access::Contiguous(_), _) => ways()
+                .map(|(_, w)| *w)
+                .max_by_key(|w| (*w != Way::Plain, w.bytes()))
+                .map_or("plain", Way::name),
+        };
+        LearnerReport {
+            layer: self.at,
+            name: learner.name.clone(),
+            kind: learner.estimator.kind(),
+            access: access.into(),
+            scores: fit.scores.as_ref().map(|s| s[j].clone()),
+            fit_seconds: fit.seconds[j],
+            copied_bytes: ways().map(|(_, w)| w.bytes()).sum(),
+        }
+    }
+}
+
+/// Rows of block `b` of a range.
+fn block_rows(range: &Range<usize>, b: usize) -> Range<usize> {
+    let start = range.start + b * BLOCK_ROWS;
+    start..(start + BLOCK_ROWS).min(range.end)
+}
+
+/// Whether every value is finite: one multiplication and one addition each.
+fn all_finite(x: MatRef<'_>) -> bool {
+    let lines = if x.order() == Order::C { x.nrows() } else { x.ncols() };
+    (0..lines).all(|i| {
+        let line = if x.order() == Order::C { x.row(i) } else { x.column(i) };
+        let probe: f64 = line.unwrap_or_default().iter().map(|v| v * 0.0).sum();
+        probe == 0.0
+    })
+}
+
+/// Sum of squared errors of one column of predictions, in row order.
+fn squared_error(z: MatRef<'_>, y: &[f64]) -> f64 {
+    y.iter().enumerate().map(|(r, y)| (y - z.get(r, 0)) * (y - z.get(r, 0))).sum()
+}
+
+/// Cut prediction columns by fold, each behind its own lock: blocks of one fold are written one at a time.
+fn split_folds<'m>(mut columns: MatMut<'m>, folds: &Folds) -> Vec<Mutex<MatMut<'m>>> {
+    let mut parts = Vec::with_capacity(folds.len());
+    for size in folds.sizes() {
+        let (head, tail) = columns.split_at_row(size);
+        parts.push(Mutex::new(head));
+        columns = tail;
+    }
+    parts
+}
+
+/// Write a block of predictions into the columns of its learners.
+fn store(fold: &Mutex<MatMut<'_>>, first_row: usize, learners: &[usize], z: MatRef<'_>) {
+    let mut columns = fold.lock().unwrap_or_else(PoisonError::into_inner);
+    for row in 0..z.nrows() {
+        for (a, j) in learners.iter().enumerate() {
+            columns.set(first_row + row, *j, z.get(row, a));
+        }
+    }
+}
+
+/// The views of one training set, as planned.
+struct Views<'v> {
+    table: &'v dyn Table,
+    y_table: &'v dyn Table,
+    rows: &'v Rows,
+    all: Rows,
+    x: Vec<(Order, Held<'v>)>,
+    y: Held<'v>,
+}
+
+/// One matrix, and what keeps it alive.
+enum Held<'v> {
+    /// The rows where they are.
+    InPlace,
+    Rewired(Box<dyn ContiguousView + 'v>),
+    Copied(Box<dyn ScratchMatrix>),
+}
+
+impl Held<'_> {
+    fn mat(&self) -> Option<MatRef<'_>> {
+        match self {
+            Held::InPlace => None,
+            Held::Rewired(view) => Some(view.as_mat()),
+            Held::Copied(copy) => Some(copy.as_mat()),
+        }
+    }
+}
+
+impl<'v> Views<'v> {
+    fn make(
+        stage: &'v Stage<'_, '_>,
+        table: &'v dyn Table,
+        rows: &'v Rows,
+        ways: &FoldWays,
+        fold: Option<usize>,
+    ) -> Result<Self> {
+        let hold = |table: &'v dyn Table, order: Order, way: Way, what: &'static str| -> Result<Held<'v>> {
+            Ok(match way {
+                Way::Plain => Held::InPlace,
+                Way::Rewired(_) => {
+                    let view = table.contiguous(rows)?;
+                    stage.ledger.write(Work::new(
+                        WorkKind::Rewire,
+                        stage.at,
+                        fold,
+                        view.bytes_copied(),
+                        what,
+                    ));
+                    Held::Rewired(view)
+                }
+                Way::Gathered(_) | Way::GatheredToFile(_) => {
+                    let in_file = matches!(way, Way::GatheredToFile(_));
+                    let room = if in_file { stage.sl.scratch.as_ref() } else { &Heap };
+                    let view = FoldView::new(table.as_mat(), rows)?;
+                    let purpose = GatherFor { layer: stage.at, fold, what };
+                    Held::Copied(gather(&view, order, room, stage.ledger, purpose)?)
+                }
+            })
+        };
+        let mut x = Vec::with_capacity(ways.x.len());
+        for (order, way) in &ways.x {
+            x.push((*order, hold(table, *order, *way, "training rows")?));
+        }
+        let y = match ways.y {
+            Some(way) => hold(stage.y_table, Order::C, way, "training targets")?,
+            None => Held::InPlace,
+        };
+        Ok(Self { table, y_table: stage.y_table, rows, all: Rows::all(rows.len()), x, y })
+    }
+
+    /// Call `fit` with the rows as a learner takes them: as runs, or as one matrix of `order`.
+    fn with_train<T>(&self, order: Option<Order>, fit: impl FnOnce(&Train<'_>) -> Result<T>) -> Result<T> {
+        let find = |o: Order| self.x.iter().find(|(have, _)| *have == o).and_then(|(_, held)| held.mat());
+        let x = match order.and_then(find) {
+            Some(mat) => FoldView::new(mat, &self.all)?,
+            None => FoldView::new(self.table.as_mat(), self.rows)?,
+        };
+        let y = match (order, self.y.mat()) {
+            (Some(_), Some(mat)) => FoldView::new(mat, &self.all)?,
+            _ => FoldView::new(self.y_table.as_mat(), self.rows)?,
+        };
+        fit(&Train::new(x, y)?)
+    }
+}

@@ -1,0 +1,502 @@
+//! Super learners: layers of learners under a meta-learner, and what a fit gives back.
+
+use std::{path::Path, sync::Arc};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::{
+    engine,
+    error::{Error, ErrorKind, Result},
+    estimator::{Estimator, Transformer},
+    fold::KFold,
+    ledger::{Totals, Work, WorkKind},
+    mat::{MatMut, MatRef, Order},
+    model::{Model, check_prediction},
+    monitor::{Monitor, Silent},
+    pipeline::Pipeline,
+    plan::{self, Plan},
+    record::Record,
+    registry::Registry,
+    score::Scores,
+    statistic::BLOCK_ROWS,
+    table::{Heap, Scratch, Table},
+};
+
+/// A learner with the name it has in its layer.
+#[derive(Clone)]
+pub struct Learner {
+    pub(crate) name: String,
+    pub(crate) estimator: Arc<dyn Estimator>,
+}
+
+impl Learner {
+    /// Name a learner.
+    pub fn new(name: impl Into<String>, estimator: Arc<dyn Estimator>) -> Self {
+        Self { name: name.into(), estimator }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Learners that are fitted on the same columns. Their predictions are the next layer's columns, in this order.
+#[derive(Clone, Default)]
+pub struct Layer {
+    pub(crate) learners: Vec<Learner>,
+}
+
+impl Layer {
+    /// A layer without learners.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a learner.
+    #[must_use]
+    pub fn learner(self, name: impl Into<String>, estimator: impl Estimator + 'static) -> Self {
+        self.shared(name, Arc::new(estimator))
+    }
+
+    /// With a learner that is already shared, as [`Registry::pipeline`] gives it.
+    #[must_use]
+    pub fn shared(mut self, name: impl Into<String>, estimator: Arc<dyn Estimator>) -> Self {
+        self.learners.push(Learner::new(name, estimator));
+        self
+    }
+
+    /// With a preprocessing case: `learners` behind the same transformers, named `case.learner`.
+    #[must_use]
+    pub fn case(
+        mut self,
+        case: &str,
+        transformers: &[Arc<dyn Transformer>],
+        learners: impl IntoIterator<Item = Learner>,
+    ) -> Self {
+        for learner in learners {
+            let transformers = transformers.iter().map(Arc::clone).collect();
+            let pipeline = Pipeline::new(transformers, learner.estimator);
+            self.learners.push(Learner::new(format!("{case}.{}", learner.name), Arc::new(pipeline)));
+        }
+        self
+    }
+}
+
+/// Bytes that the engine may hold at once: gathered rows, statistics, prediction columns, and what learners declare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryBudget(Option<u64>);
+
+impl MemoryBudget {
+    /// No bound; still, at most one gathered training set is in memory at a time.
+    pub fn unlimited() -> Self {
+        Self(None)
+    }
+
+    /// At most this many bytes. What cannot be kept to is refused by the plan, before anything runs.
+    pub fn bytes(bytes: u64) -> Self {
+        Self(Some(bytes))
+    }
+
+    /// The bound.
+    pub fn get(self) -> Option<u64> {
+        self.0
+    }
+}
+
+/// A super learner: layers fitted fold by fold, and a meta-learner on their out-of-fold predictions.
+///
+/// Van der Laan, Polley and Hubbard, "Super Learner", 2007; Wolpert, "Stacked generalization", 1992. Every learner is
+/// fitted K + 1 times: once without each fold, for the out-of-fold predictions that the next layer learns from, and once on
+/// all rows, for later predictions. Learners whose fits merge share one pass for all of that, whatever K is.
+///
+/// ```
+/// # use ensemble_core::*;
+/// # use std::sync::Arc;
+/// # struct Mean;
+/// # impl Estimator for Mean {
+/// #     fn kind(&self) -> String { "doc.mean".into() }
+/// #     fn access(&self) -> Access { Access::Segments }
+/// #     fn cost(&self, _: Shape) -> FitCost { FitCost::default() }
+/// #     fn fit(&self, t: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+/// #         let mean = t.y().flatten().sum::<f64>() / t.shape().nrows as f64;
+/// #         Ok(Arc::new(LinearModel::new("doc.mean", vec![0.0; t.shape().ncols], mean)))
+/// #     }
+/// # }
+/// let x = DenseTable::new((0..40).map(f64::from).collect(), 20, 2, Order::C)?;
+/// let y = DenseTable::column((0..20).map(f64::from).collect());
+/// let fitted = SuperLearner::new(KFold::new(5))
+///     .layer(Layer::new().learner("a", Mean).learner("b", Mean))
+///     .meta(Mean)
+///     .fit(&x, &y)?;
+/// assert_eq!(fitted.predict(&x)?[0], 9.5);
+/// assert_eq!(fitted.report().totals.gathered_bytes, 0);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SuperLearner {
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) meta: Option<Learner>,
+    pub(crate) folds: KFold,
+    pub(crate) seed: u64,
+    pub(crate) threads: Option<usize>,
+    pub(crate) budget: MemoryBudget,
+    pub(crate) scratch: Arc<dyn Scratch>,
+    pub(crate) monitor: Arc<dyn Monitor>,
+    pub(crate) out_of_fold: bool,
+    pub(crate) score_meta: bool,
+}
+
+impl SuperLearner {
+    /// No layers yet.
+    pub fn new(folds: KFold) -> Self {
+        Self {
+            layers: Vec::new(),
+            meta: None,
+            folds,
+            seed: 0,
+            threads: None,
+            budget: MemoryBudget::unlimited(),
+            scratch: Arc::new(Heap),
+            monitor: Arc::new(Silent),
+            out_of_fold: false,
+            score_meta: true,
+        }
+    }
+
+    /// With a layer, on top of those before.
+    #[must_use]
+    pub fn layer(mut self, layer: Layer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// With a meta-learner on top. Without one there must be a single learner in the last layer, which then predicts.
+    #[must_use]
+    pub fn meta(self, estimator: impl Estimator + 'static) -> Self {
+        self.meta_shared(Arc::new(estimator))
+    }
+
+    /// As [`SuperLearner::meta`], with a learner that is already shared.
+    #[must_use]
+    pub fn meta_shared(mut self, estimator: Arc<dyn Estimator>) -> Self {
+        self.meta = Some(Learner::new("meta", estimator));
+        self
+    }
+
+    /// The seed that every fit's own seed derives from. Default 0.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Run on a pool of this many threads made for the fit; without it, on the pool the caller is in. Results do not depend
+    /// on it.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Keep to a memory budget. Results do not depend on it.
+    #[must_use]
+    pub fn budget(mut self, budget: MemoryBudget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Where large prediction columns, gathered rows and tables in fold order go. Default: the heap.
+    #[must_use]
+    pub fn scratch(mut self, scratch: Arc<dyn Scratch>) -> Self {
+        self.scratch = scratch;
+        self
+    }
+
+    /// Who hears of progress and may cancel.
+    #[must_use]
+    pub fn monitor(mut self, monitor: Arc<dyn Monitor>) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    /// Keep the first layer's out-of-fold predictions: rows x learners, row i being the input's row i.
+    #[must_use]
+    pub fn keep_out_of_fold(mut self) -> Self {
+        self.out_of_fold = true;
+        self
+    }
+
+    /// Do not cross-validate the last stage. Its score is free when it is fitted from statistics; another meta-learner is
+    /// fitted K more times for it.
+    #[must_use]
+    pub fn without_meta_score(mut self) -> Self {
+        self.score_meta = false;
+        self
+    }
+
+    /// What a fit on these tables will do, before anything runs: ways, copies, passes, bytes.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, folds that cannot be made, a budget that cannot be kept.
+    pub fn plan(&self, x: &dyn Table, y: &dyn Table) -> Result<Plan> {
+        plan::plan(self, x, y)
+    }
+
+    /// Plan, then fit.
+    ///
+    /// # Errors
+    /// Those of [`SuperLearner::plan`]; a value that is not finite, by row and column; whatever stops a learner, by layer, name
+    /// and fold; cancellation.
+    pub fn fit(&self, x: &dyn Table, y: &dyn Table) -> Result<FittedEnsemble> {
+        let plan = self.plan(x, y)?;
+        match self.threads {
+            None => engine::run(self, plan, x, y),
+            Some(threads) => rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .map_err(|e| Error::unsupported(format!("cannot start {threads} threads: {e}")))?
+                .install(|| engine::run(self, plan, x, y)),
+        }
+    }
+
+    /// The layers with the meta-learner as the last.
+    pub(crate) fn stages(&self) -> Vec<&[Learner]> {
+        let layers = self.layers.iter().map(|l| l.learners.as_slice());
+        layers.chain(self.meta.as_ref().map(std::slice::from_ref)).collect()
+    }
+}
+
+/// A learner after its fits.
+pub struct FittedLearner {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) model: Arc<dyn Model>,
+}
+
+impl FittedLearner {
+    /// Its name in the layer.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind of its estimator; a pipeline's is joined by ` | `.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The model fitted on all rows.
+    pub fn model(&self) -> &dyn Model {
+        self.model.as_ref()
+    }
+}
+
+/// What a learner cost and how well it did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LearnerReport {
+    /// The layer, from 0; the meta-learner's is the last.
+    pub layer: usize,
+    /// Its name in the layer.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// How it took its rows: `merge`, `segments`, `plain`, `rewired`, `gathered`, `statistics` or `predictions`.
+    pub access: String,
+    /// Cross-validated root mean squared error; absent when not scored.
+    #[serde(flatten)]
+    pub scores: Option<Scores>,
+    /// Seconds in its own K + 1 fits, over all threads; the shared pass is not in it.
+    pub fit_seconds: f64,
+    /// Bytes copied to hand it its rows; shared copies count at every learner that uses them.
+    pub copied_bytes: u64,
+}
+
+/// What a fit did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Rows of the table.
+    pub rows: usize,
+    /// Columns of the table.
+    pub columns: usize,
+    /// Rows held out by each fold.
+    pub fold_sizes: Vec<usize>,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Seconds from plan to last fit.
+    pub wall_seconds: f64,
+    /// Sums over the ledger.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Whether the copies in the ledger are the plan's, to the byte.
+    pub as_planned: bool,
+    /// Every learner, layer by layer.
+    pub learners: Vec<LearnerReport>,
+    /// The ledger.
+    pub work: Vec<Work>,
+}
+
+impl Report {
+    /// The ledger's entries that copy or store bytes: all but passes.
+    pub fn copies(&self) -> Vec<&Work> {
+        self.work.iter().filter(|w| w.kind != WorkKind::Pass).collect()
+    }
+}
+
+/// A fitted super learner.
+pub struct FittedEnsemble {
+    pub(crate) stages: Vec<Vec<FittedLearner>>,
+    pub(crate) ncols: usize,
+    pub(crate) report: Option<Report>,
+    pub(crate) out_of_fold: Option<Arc<dyn Table>>,
+}
+
+impl FittedEnsemble {
+    const RECORD: &'static str = "super_learner";
+
+    /// Columns of x.
+    pub fn ncols(&self) -> usize {
+        self.ncols
+    }
+
+    /// Layer by layer, the meta-learner last.
+    pub fn layers(&self) -> &[Vec<FittedLearner>] {
+        &self.stages
+    }
+
+    /// What the fit did.
+    ///
+    /// # Panics
+    /// On an ensemble read from a file, which has none; see [`FittedEnsemble::try_report`].
+    pub fn report(&self) -> &Report {
+        self.report.as_ref().expect("an ensemble just fitted has a report")
+    }
+
+    /// What the fit did; `None` on an ensemble read from a file.
+    pub fn try_report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// The first layer's out-of-fold predictions, rows x learners in the input's order, when
+    /// [`SuperLearner::keep_out_of_fold`] asked for them. No copy.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn transform(&self) -> Result<MatRef<'_>> {
+        self.out_of_fold.as_ref().map(|t| t.as_mat()).ok_or_else(|| {
+            Error::unsupported(
+                "out-of-fold predictions were not kept; ask with keep_out_of_fold before the fit",
+            )
+        })
+    }
+
+    /// Predict `x` into `out`, one value per row, in parallel blocks. Allocates one block of predictions per thread and layer.
+    ///
+    /// # Errors
+    /// When `x` has another number of columns or `out` another length, or a backend fails.
+    pub fn predict_into(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+        /// Blocks per task: predictions are cheap, tasks are not free.
+        const CHUNK: usize = 8 * BLOCK_ROWS;
+        if x.ncols() != self.ncols {
+            return Err(Error::shape("columns to predict from", self.ncols, x.ncols()));
+        }
+        if out.len() != x.nrows() {
+            return Err(Error::shape("rows of the prediction buffer", x.nrows(), out.len()));
+        }
+        out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(chunk, out)| {
+            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
+                let start = chunk * CHUNK + block * BLOCK_ROWS;
+                self.predict_block(0, x.rows(start..start + out.len())?, out)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn predict_block(&self, stage: usize, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+        let learners = &self.stages[stage];
+        if stage + 1 == self.stages.len() {
+            let model = &learners[0].model;
+            let out = MatMut::column_vector(out);
+            check_prediction(model.as_ref(), x, &out)?;
+            return model.predict_into(x, out);
+        }
+        let mut z = vec![0.0; x.nrows() * learners.len()];
+        let mut columns = MatMut::new(&mut z, x.nrows(), learners.len(), Order::C)?;
+        for (j, learner) in learners.iter().enumerate() {
+            learner.model.predict_into(x, columns.columns_mut(j..j + 1))?;
+        }
+        self.predict_block(stage + 1, MatRef::new(&z, x.nrows(), learners.len(), Order::C)?, out)
+    }
+
+    /// Predict a whole table into a new vector: 8 bytes a row.
+    ///
+    /// # Errors
+    /// As [`FittedEnsemble::predict_into`].
+    pub fn predict(&self, x: &dyn Table) -> Result<Vec<f64>> {
+        let mut out = vec![0.0; x.as_mat().nrows()];
+        self.predict_into(x.as_mat(), &mut out)?;
+        Ok(out)
+    }
+
+    /// Write the models fitted on all rows to a file: versioned, checksummed, whole or not at all.
+    ///
+    /// # Errors
+    /// When a model cannot be saved, or [`ErrorKind::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let mut record = Record::new(Self::RECORD).with_field("columns", self.ncols);
+        for stage in &self.stages {
+            let mut layer = Record::new("layer");
+            for learner in stage {
+                let child = Record::new("learner")
+                    .with_text("name", &learner.name)
+                    .with_text("kind", &learner.kind)
+                    .with_child(learner.model.to_record()?);
+                layer = layer.with_child(child);
+            }
+            record = record.with_child(layer);
+        }
+        record.save(path.as_ref())
+    }
+
+    /// Read what [`FittedEnsemble::save`] wrote, with the backends in `registry`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], [`ErrorKind::Format`] for a damaged file, [`ErrorKind::Unsupported`] for a missing backend.
+    pub fn load(path: impl AsRef<Path>, registry: &Registry) -> Result<Self> {
+        let path = path.as_ref();
+        let record = Record::load(path)?;
+        let fail = |what: &str| Error::from(ErrorKind::Format { path: path.into(), what: what.into() });
+        if record.kind() != Self::RECORD {
+            return Err(fail("the file holds no super learner"));
+        }
+        let mut stages = Vec::new();
+        for layer in record.children() {
+            let mut learners = Vec::new();
+            for learner in layer.children() {
+                let model = learner.children().first().ok_or_else(|| fail("a learner without a model"))?;
+                learners.push(FittedLearner {
+                    name: learner.text("name")?,
+                    kind: learner.text("kind")?,
+                    model: registry.load_model(model)?,
+                });
+            }
+            stages.push(learners);
+        }
+        let ncols = record.count("columns")?;
+        let mut width = ncols;
+        for (at, stage) in stages.iter().enumerate() {
+            let last = at + 1 == stages.len();
+            if stage.is_empty()
+                || (last && stage.len() != 1)
+                || stage.iter().any(|l| l.model.n_inputs() != width)
+            {
+                return Err(fail("the layers of the saved ensemble do not fit each other"));
+            }
+            width = stage.len();
+        }
+        if stages.is_empty() {
+            return Err(fail("the saved ensemble has no layers"));
+        }
+        Ok(Self { stages, ncols, report: None, out_of_fold: None })
+    }
+}

@@ -1,0 +1,738 @@
+//! What a fit will do, decided before anything runs. The engine follows the plan; it decides nothing itself.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{
+    ensemble::{Learner, SuperLearner},
+    error::{Error, ErrorKind, Result},
+    estimator::{Access, FitCost},
+    fold::Folds,
+    gather::{GatherFor, gather_work},
+    ledger::{Bytes, Totals, Work, WorkKind},
+    mat::{Order, Shape},
+    moments::{MOMENTS, Moments},
+    rows::Rows,
+    statistic::{BLOCK_ROWS, Statistic, StatisticContext, minimal_requests},
+    table::{Scratch, Table},
+};
+
+/// Prediction columns above this size go to scratch room.
+const SPILL_PREDICTIONS_ABOVE: u64 = 64 << 20;
+
+/// How a stage gets its columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SourceWay {
+    /// Rows of the input table.
+    Table,
+    /// Statistics follow from the stage before; no column is formed.
+    Statistics,
+    /// Predictions are made block by block in cache, and never stored.
+    Stream,
+    /// Stored prediction columns of the stage before.
+    Predictions,
+}
+
+/// What becomes of a stage's out-of-fold predictions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PredictionWay {
+    /// Never made: scores and the next stage come from statistics, or nobody wants them.
+    None,
+    /// Made block by block for the scores, and dropped.
+    Scored,
+    /// Stored in memory.
+    Memory,
+    /// Stored in a temporary file.
+    Spilled,
+}
+
+impl PredictionWay {
+    pub(crate) fn is_stored(self) -> bool {
+        matches!(self, Self::Memory | Self::Spilled)
+    }
+}
+
+/// How training rows become one matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// They are one run of the table.
+    Plain,
+    /// Pages put side by side; this many bytes copied at junctions.
+    Rewired(u64),
+    /// Copied to memory.
+    Gathered(u64),
+    /// Copied to a temporary file.
+    GatheredToFile(u64),
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Way::Plain => "plain",
+            Way::Rewired(_) => "rewired",
+            Way::Gathered(_) | Way::GatheredToFile(_) => "gathered",
+        }
+    }
+
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Way::Plain => 0,
+            Way::Rewired(b) | Way::Gathered(b) | Way::GatheredToFile(b) => b,
+        }
+    }
+
+    fn memory(self) -> u64 {
+        match self {
+            Way::Gathered(bytes) => bytes,
+            _ => 0,
+        }
+    }
+
+    fn work(self, layer: usize, fold: Option<usize>, what: &'static str) -> Option<Work> {
+        let purpose = GatherFor { layer, fold, what };
+        match self {
+            Way::Plain => None,
+            Way::Rewired(bytes) => Some(Work::new(WorkKind::Rewire, layer, fold, bytes, what)),
+            Way::Gathered(bytes) => Some(gather_work(bytes, true, purpose)),
+            Way::GatheredToFile(bytes) => Some(gather_work(bytes, false, purpose)),
+        }
+    }
+}
+
+/// The contiguous views of one training set: of x by order, and of y.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct FoldWays {
+    pub(crate) x: Vec<(Order, Way)>,
+    pub(crate) y: Option<Way>,
+}
+
+/// Training sets worked on at the same time.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Wave {
+    /// Folds held out; K stands for all rows.
+    pub(crate) folds: Vec<usize>,
+    /// One learner after the other, to keep to the budget.
+    pub(crate) serial: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LearnerPlan {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) access: Access,
+    pub(crate) cost: u64,
+    /// The order of the contiguous view it takes.
+    pub(crate) order: Option<Order>,
+}
+
+fn as_text<S: serde::Serializer>(access: &Access, s: S) -> std::result::Result<S::Ok, S::Error> {
+    s.collect_str(access)
+}
+
+impl Serialize for Order {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.serialize_str(if *self == Order::C { "C" } else { "F" })
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct StagePlan {
+    pub(crate) learners: Vec<LearnerPlan>,
+    pub(crate) source: SourceWay,
+    pub(crate) statistics: Vec<String>,
+    pub(crate) state_bytes: u64,
+    pub(crate) predictions: PredictionWay,
+    /// Whether folds are fitted at all; otherwise all rows only.
+    pub(crate) cross_validated: bool,
+    /// Whether scores follow from statistics.
+    pub(crate) scored_by_statistics: bool,
+    /// Whether values are checked by a pass of their own, since no statistic reads them.
+    pub(crate) checked: bool,
+    /// For each fold held out, and for all rows last.
+    pub(crate) ways: Vec<FoldWays>,
+    pub(crate) waves: Vec<Wave>,
+}
+
+/// What a fit will do. Print it, or read its figures; [`Plan::copies`] is what the ledger must then say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) table: String,
+    #[serde(skip)]
+    pub(crate) folds: Folds,
+    fold_sizes: Vec<usize>,
+    folds_text: String,
+    pub(crate) shuffle: Option<u64>,
+    pub(crate) threads: usize,
+    pub(crate) stages: Vec<StagePlan>,
+    pub(crate) work: Vec<Work>,
+    #[serde(flatten)]
+    totals: Totals,
+    peak_bytes: u64,
+}
+
+impl Plan {
+    /// The planned work that copies or stores bytes: all but passes.
+    pub fn copies(&self) -> Vec<&Work> {
+        self.work.iter().filter(|w| w.kind != WorkKind::Pass).collect()
+    }
+
+    /// Sums over the planned work. An ill-conditioned linear fit adds one pass, which only its statistics can tell.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The folds.
+    pub fn folds(&self) -> &Folds {
+        &self.folds
+    }
+
+    /// Bytes that engine and learners may hold at once: states, stored predictions, gathers and declared costs.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes
+    }
+}
+
+/// Where a stage's rows will lie, as far as views of them go.
+struct Place<'a> {
+    shape: Shape,
+    order: Order,
+    cost: Box<dyn Fn(&Rows) -> Option<u64> + 'a>,
+    /// A counted handle will be there for statistics that keep places.
+    handle: Option<Arc<dyn Table>>,
+}
+
+pub(crate) fn requests(learners: &[Learner], cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
+    let mut wanted = Vec::new();
+    for learner in learners {
+        if let Some(merge) = learner.estimator.as_merge() {
+            wanted.extend(merge.statistics(cx)?);
+        }
+    }
+    Ok(minimal_requests(wanted))
+}
+
+pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Plan> {
+    let mat = x.as_mat();
+    let shape = mat.shape();
+    check_inputs(sl, x, y)?;
+    let folds = sl.folds.split(shape.nrows, x.page_bytes().max(y.page_bytes()))?;
+    let threads = sl.threads.unwrap_or_else(rayon::current_num_threads);
+    let scratch = sl.scratch.as_ref();
+    let mut work = Vec::new();
+    let shuffle = sl.folds.shuffle_seed();
+    let on_scratch = |shape: Shape, order: Order| -> Box<dyn Fn(&Rows) -> Option<u64> + '_> {
+        Box::new(move |rows: &Rows| scratch.contiguous_cost(shape, order, rows))
+    };
+    let (mut place, y_cost) = if shuffle.is_some() {
+        let yshape = Shape { nrows: shape.nrows, ncols: 1 };
+        work.push(Work::new(WorkKind::Pass, 0, None, shape.bytes(), "write in fold order"));
+        for (bytes, what) in
+            [(shape.bytes(), "table in fold order"), (yshape.bytes(), "targets in fold order")]
+        {
+            work.push(gather_work(bytes, scratch.is_anonymous(), GatherFor { layer: 0, fold: None, what }));
+        }
+        let place = Place { shape, order: Order::C, cost: on_scratch(shape, Order::C), handle: x.handle() };
+        (place, on_scratch(yshape, Order::C))
+    } else {
+        let cost: Box<dyn Fn(&Rows) -> Option<u64> + '_> = Box::new(|rows: &Rows| x.contiguous_cost(rows));
+        let ycost: Box<dyn Fn(&Rows) -> Option<u64> + '_> = Box::new(|rows: &Rows| y.contiguous_cost(rows));
+        (Place { shape, order: mat.order(), cost, handle: x.handle() }, ycost)
+    };
+    let stages = sl.stages();
+    let mut plans: Vec<StagePlan> = Vec::with_capacity(stages.len());
+    let mut peak = 0u64;
+    let mut held = if shuffle.is_some() && scratch.is_anonymous() { shape.bytes() } else { 0 };
+    for (at, learners) in stages.iter().enumerate() {
+        let previous = at.checked_sub(1).map(|p| (stages[p], &plans[p]));
+        let stage =
+            Stage { sl, at, learners, folds: &folds, y_cost: y_cost.as_ref(), last: at + 1 == stages.len() };
+        let (planned, hold) = stage.plan(&place, previous, stages.get(at + 1).copied(), held, &mut work)?;
+        peak = peak.max(hold);
+        let out = Shape { nrows: shape.nrows, ncols: learners.len() };
+        held += match planned.predictions {
+            PredictionWay::Memory => out.bytes(),
+            _ => 0,
+        };
+        place = Place {
+            shape: out,
+            order: Order::C,
+            cost: if planned.predictions == PredictionWay::Spilled {
+                on_scratch(out, Order::C)
+            } else {
+                Box::new(|_: &Rows| None)
+            },
+            handle: None,
+        };
+        plans.push(planned);
+    }
+    work.sort();
+    if sl.out_of_fold && shuffle.is_some() {
+        let bytes = Shape { nrows: shape.nrows, ncols: stages[0].len() }.bytes();
+        work.push(prediction_work(sl, 0, bytes, "out-of-fold predictions in input order"));
+        work.sort();
+    }
+    Ok(Plan {
+        rows: shape.nrows,
+        columns: shape.ncols,
+        table: x.describe(),
+        fold_sizes: folds.sizes(),
+        folds_text: folds.to_string(),
+        folds,
+        shuffle,
+        threads,
+        stages: plans,
+        totals: Totals::of(&work),
+        work,
+        peak_bytes: peak,
+    })
+}
+
+/// Where prediction columns of this size go.
+pub(crate) fn predictions_spill(sl: &SuperLearner, bytes: u64) -> bool {
+    let limit = sl.budget.get().map_or(SPILL_PREDICTIONS_ABOVE, |b| (b / 4).min(SPILL_PREDICTIONS_ABOVE));
+    bytes > limit && !sl.scratch.is_anonymous()
+}
+
+pub(crate) fn prediction_work(sl: &SuperLearner, layer: usize, bytes: u64, what: &'static str) -> Work {
+    let kind = if predictions_spill(sl, bytes) { WorkKind::Spill } else { WorkKind::Predictions };
+    Work::new(kind, layer, None, bytes, what)
+}
+
+fn check_inputs(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<()> {
+    let (xm, ym) = (x.as_mat(), y.as_mat());
+    if xm.nrows() == 0 || xm.ncols() == 0 {
+        return Err(Error::unsupported(format!(
+            "{} has {} rows and {} columns",
+            x.describe(),
+            xm.nrows(),
+            xm.ncols()
+        )));
+    }
+    if ym.ncols() != 1 {
+        return Err(Error::shape(format!("columns of the target {}", y.describe()), 1, ym.ncols()));
+    }
+    if ym.nrows() != xm.nrows() {
+        return Err(Error::shape(
+            format!("rows of the target {}, to match {}", y.describe(), x.describe()),
+            xm.nrows(),
+            ym.nrows(),
+        ));
+    }
+    if ym.column(0).is_none() {
+        return Err(Error::unsupported("the target must be one column of neighbouring values"));
+    }
+    if sl.folds.shuffle_seed().is_some() && u32::try_from(xm.nrows()).is_err() {
+        return Err(Error::unsupported("shuffling takes fewer than 2^32 rows"));
+    }
+    let Some(last) = sl.stages().last().copied() else {
+        return Err(Error::unsupported("a super learner needs a layer with a learner"));
+    };
+    if sl.layers.is_empty() || sl.layers.iter().any(|l| l.learners.is_empty()) {
+        return Err(Error::unsupported("every layer needs a learner"));
+    }
+    if last.len() > 1 {
+        return Err(Error::unsupported(
+            "the last layer has several learners and nothing combines them; add a meta-learner",
+        ));
+    }
+    for stage in sl.stages() {
+        for (i, learner) in stage.iter().enumerate() {
+            if stage[..i].iter().any(|l| l.name == learner.name) {
+                return Err(Error::spec(&learner.name, "two learners of one layer have this name"));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Stage<'a> {
+    sl: &'a SuperLearner,
+    at: usize,
+    learners: &'a [Learner],
+    folds: &'a Folds,
+    y_cost: &'a dyn Fn(&Rows) -> Option<u64>,
+    last: bool,
+}
+
+impl Stage<'_> {
+    fn plan(
+        &self,
+        place: &Place<'_>,
+        previous: Option<(&[Learner], &StagePlan)>,
+        next: Option<&[Learner]>,
+        held: u64,
+        work: &mut Vec<Work>,
+    ) -> Result<(StagePlan, u64)> {
+        let Self { sl, at, learners, folds, .. } = self;
+        let (at, k) = (*at, folds.len());
+        let cross_validated = !self.last || sl.score_meta || (at == 0 && sl.out_of_fold);
+        let opaque = |l: &&Learner| l.estimator.as_merge().is_none();
+        let cx = StatisticContext {
+            ncols: place.shape.ncols,
+            table: place.handle.as_ref().map(Arc::clone),
+            target: None,
+            behind: None,
+        };
+        let wanted = requests(learners, &cx)?;
+        let source = source_of(previous, learners, &wanted);
+        if source != SourceWay::Statistics && !wanted.is_empty() {
+            work.push(Work::new(
+                WorkKind::Pass,
+                self.layer_of_pass(source),
+                None,
+                place.shape.bytes(),
+                "statistics",
+            ));
+        }
+        let checked = at == 0 && wanted.is_empty();
+        if checked {
+            work.push(Work::new(WorkKind::Pass, 0, None, place.shape.bytes(), "check values"));
+        }
+
+        // What follows from the states: scores, and the next stage's statistics.
+        let has_moments = wanted.iter().any(|w| w.key() == MOMENTS);
+        let linear = learners.iter().all(|l| l.estimator.is_linear());
+        let scored_by_statistics = has_moments && linear && !learners.iter().any(|l| opaque(&l));
+        let next_source = next.map(|n| self.next_source(n, linear, scored_by_statistics)).transpose()?;
+        let stored = next_source == Some(SourceWay::Predictions) || (at == 0 && sl.out_of_fold);
+        let bytes = Shape { nrows: place.shape.nrows, ncols: learners.len() }.bytes();
+        let predictions = match (stored, cross_validated && !scored_by_statistics) {
+            (true, _) if predictions_spill(sl, bytes) => PredictionWay::Spilled,
+            (true, _) => PredictionWay::Memory,
+            (false, true) => PredictionWay::Scored,
+            (false, false) => PredictionWay::None,
+        };
+        if predictions != PredictionWay::None && !learners.iter().all(|l| opaque(&l)) {
+            work.push(Work::new(
+                WorkKind::Pass,
+                self.layer_of_pass(source),
+                None,
+                place.shape.bytes(),
+                "out-of-fold predictions",
+            ));
+        }
+        if stored {
+            work.push(prediction_work(sl, at, bytes, "out-of-fold predictions"));
+        }
+
+        // States: each fold's, prefixes, suffixes and complements, and those along the tree.
+        let fold_rows = folds.sizes().into_iter().max().unwrap_or(0);
+        let one_state: u64 = wanted.iter().map(|w| w.bytes()).sum();
+        let kept: u64 = wanted.iter().map(|w| w.bytes_for(fold_rows).saturating_sub(w.bytes())).sum();
+        let depth = u64::from((fold_rows.div_ceil(BLOCK_ROWS).max(1)).ilog2()) + 2;
+        let threads = sl.threads.unwrap_or_else(rayon::current_num_threads) as u64;
+        let state_bytes = one_state * (4 * k as u64 + 1 + depth * threads) + kept * k as u64;
+
+        let mut planned = StagePlan {
+            learners: Vec::with_capacity(learners.len()),
+            source,
+            statistics: wanted.iter().map(|w| w.key().to_string()).collect(),
+            state_bytes,
+            predictions,
+            cross_validated,
+            scored_by_statistics,
+            checked,
+            ways: Vec::new(),
+            waves: Vec::new(),
+        };
+        for learner in *learners {
+            let access = learner.estimator.access();
+            if (access == Access::Merge) != learner.estimator.as_merge().is_some() {
+                return Err(Error::unsupported(format!(
+                    "learner '{}' declares access '{access}' but as_merge says otherwise",
+                    learner.name
+                )));
+            }
+            let order = match access {
+                Access::Contiguous(order) => Some(order.unwrap_or(place.order)),
+                _ => None,
+            };
+            let cost = learner.estimator.cost(place.shape).peak_bytes;
+            planned.learners.push(LearnerPlan {
+                name: learner.name.clone(),
+                kind: learner.estimator.kind(),
+                access,
+                cost,
+                order,
+            });
+        }
+        let base = held + state_bytes + if predictions == PredictionWay::Memory { bytes } else { 0 };
+        if let Some(budget) = sl.budget.get()
+            && base > budget
+        {
+            let what = format!("layer {at}: statistics and prediction columns");
+            return Err(ErrorKind::Budget { what, need: base, budget }.into());
+        }
+        let peak = if learners.iter().any(|l| opaque(&l)) {
+            self.plan_views(place, base, &mut planned, work)?
+        } else {
+            base
+        };
+        Ok((planned, peak))
+    }
+
+    /// A streamed stage reads the table below it.
+    fn layer_of_pass(&self, source: SourceWay) -> usize {
+        if source == SourceWay::Stream { 0 } else { self.at }
+    }
+
+    fn next_source(&self, next: &[Learner], linear: bool, from_moments: bool) -> Result<SourceWay> {
+        let cx = StatisticContext::new(self.learners.len());
+        let wanted = requests(next, &cx)?;
+        Ok(way_above(linear, from_moments, next, &wanted))
+    }
+
+    fn plan_views(
+        &self,
+        place: &Place<'_>,
+        base: u64,
+        planned: &mut StagePlan,
+        work: &mut Vec<Work>,
+    ) -> Result<u64> {
+        let (k, budget) = (self.folds.len(), self.sl.budget.get());
+        let mut peak = base;
+        let first = if planned.cross_validated { 0 } else { k };
+        planned.ways = vec![FoldWays::default(); k + 1];
+        let mut wave: Option<(Wave, u64)> = None;
+        for held_out in first..=k {
+            let fold = (held_out < k).then_some(held_out);
+            let rows = match fold {
+                Some(f) => Rows::all_but(place.shape.nrows, self.folds.range(f))?,
+                None => Rows::all(place.shape.nrows),
+            };
+            let train = Shape { nrows: rows.len(), ncols: place.shape.ncols };
+            let opaque = || self.learners.iter().filter(|l| l.estimator.as_merge().is_none());
+            let costs: Vec<FitCost> = opaque().map(|l| l.estimator.cost(train)).collect();
+            let together: u64 = costs.iter().map(|c| c.peak_bytes).sum();
+            let alone = costs.iter().map(|c| c.peak_bytes).max().unwrap_or(0);
+            let ways = self.fold_ways(place, &rows, planned, base + alone)?;
+            let gathered: u64 =
+                ways.x.iter().map(|(_, w)| w.memory()).sum::<u64>() + ways.y.map_or(0, Way::memory);
+            for (_, way) in &ways.x {
+                work.extend(way.work(self.at, fold, "training rows"));
+            }
+            work.extend(ways.y.and_then(|w| w.work(self.at, fold, "training targets")));
+            for learner in opaque() {
+                let bytes = learner.estimator.scratch_bytes(train);
+                if bytes > 0 {
+                    work.push(Work::transformed(self.at, fold, bytes, self.sl.scratch.is_anonymous()));
+                }
+            }
+            planned.ways[held_out] = ways;
+
+            // Admission: sets that share a wave fit the budget together; without one, a gather has its wave to itself.
+            let serial = budget.is_some_and(|b| base + gathered + together > b);
+            let need = gathered + if serial { alone } else { together };
+            if let Some(budget) = budget
+                && base + need > budget
+            {
+                let costly = self.learners.iter().zip(&planned.learners).max_by_key(|(_, p)| p.cost);
+                let name = costly.map_or("", |(l, _)| l.name.as_str());
+                let what = format!("layer {}: a fit of learner '{name}' on {} rows", self.at, train.nrows);
+                return Err(ErrorKind::Budget { what, need: base + need, budget }.into());
+            }
+            wave = match wave.take() {
+                Some((mut open, used))
+                    if !serial && !open.serial && {
+                        let fits = budget.map_or(gathered == 0, |b| base + used + need <= b);
+                        fits && (budget.is_some() || used_no_gather(&open, planned))
+                    } =>
+                {
+                    open.folds.push(held_out);
+                    Some((open, used + need))
+                }
+                closed => {
+                    if let Some((done, used)) = closed {
+                        peak = peak.max(base + used);
+                        planned.waves.push(done);
+                    }
+                    Some((Wave { folds: vec![held_out], serial }, need))
+                }
+            };
+        }
+        if let Some((done, used)) = wave {
+            peak = peak.max(base + used);
+            planned.waves.push(done);
+        }
+        Ok(peak)
+    }
+
+    fn fold_ways(&self, place: &Place<'_>, rows: &Rows, planned: &StagePlan, base: u64) -> Result<FoldWays> {
+        let spill = |bytes: u64, others: u64| {
+            let too_big = self.sl.budget.get().is_some_and(|b| base + others + bytes > b);
+            if too_big && !self.sl.scratch.is_anonymous() {
+                Way::GatheredToFile(bytes)
+            } else {
+                Way::Gathered(bytes)
+            }
+        };
+        let mut ways = FoldWays::default();
+        let mut gathered = 0;
+        for order in planned.learners.iter().filter_map(|l| l.order) {
+            if ways.x.iter().any(|(o, _)| *o == order) {
+                continue;
+            }
+            let bytes = Shape { nrows: rows.len(), ncols: place.shape.ncols }.bytes();
+            let way = if order != place.order && place.shape.ncols > 1 {
+                spill(bytes, gathered)
+            } else if rows.runs().len() <= 1 {
+                Way::Plain
+            } else {
+                (place.cost)(rows).map_or_else(|| spill(bytes, gathered), Way::Rewired)
+            };
+            gathered += way.memory();
+            ways.x.push((order, way));
+        }
+        if !ways.x.is_empty() {
+            let bytes = Shape { nrows: rows.len(), ncols: 1 }.bytes();
+            ways.y = Some(if rows.runs().len() <= 1 {
+                Way::Plain
+            } else {
+                (self.y_cost)(rows).map_or_else(|| spill(bytes, gathered), Way::Rewired)
+            });
+        }
+        Ok(ways)
+    }
+}
+
+fn used_no_gather(wave: &Wave, planned: &StagePlan) -> bool {
+    wave.folds.iter().all(|f| {
+        let ways = &planned.ways[*f];
+        ways.x.iter().all(|(_, w)| w.memory() == 0) && ways.y.is_none_or(|w| w.memory() == 0)
+    })
+}
+
+fn way_above(
+    linear: bool,
+    from_moments: bool,
+    learners: &[Learner],
+    wanted: &[Box<dyn Statistic>],
+) -> SourceWay {
+    let merging = learners.iter().all(|l| l.estimator.as_merge().is_some());
+    let reads_values = wanted.iter().any(|w| w.keeps_places());
+    let template = Moments::new(0);
+    if merging && linear && from_moments && wanted.iter().all(|w| template.covers(&w.key())) {
+        SourceWay::Statistics
+    } else if merging && linear && !reads_values {
+        SourceWay::Stream
+    } else {
+        SourceWay::Predictions
+    }
+}
+
+fn source_of(
+    previous: Option<(&[Learner], &StagePlan)>,
+    learners: &[Learner],
+    wanted: &[Box<dyn Statistic>],
+) -> SourceWay {
+    let Some((below, plan)) = previous else { return SourceWay::Table };
+    let linear = below.iter().all(|l| l.estimator.is_linear());
+    match way_above(linear, plan.scored_by_statistics, learners, wanted) {
+        // Columns that are stored anyway are read rather than made again.
+        SourceWay::Stream if plan.predictions.is_stored() => SourceWay::Predictions,
+        way => way,
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = Shape { nrows: self.rows, ncols: self.columns }.bytes();
+        writeln!(f, "{}: {} rows x {} columns, {}", self.table, self.rows, self.columns, Bytes(bytes))?;
+        writeln!(f, "{}; {} threads", self.folds_text, self.threads)?;
+        if self.shuffle.is_some() {
+            writeln!(f, "rows shuffled: the table is written once in fold order")?;
+        }
+        for (at, stage) in self.stages.iter().enumerate() {
+            let source = match stage.source {
+                SourceWay::Table => "rows of the table",
+                SourceWay::Statistics => "statistics of the layer below; no prediction column is formed",
+                SourceWay::Stream => "predictions of the layer below, made block by block in cache",
+                SourceWay::Predictions => "prediction columns of the layer below",
+            };
+            writeln!(f, "layer {at}: from {source}")?;
+            if !stage.statistics.is_empty() {
+                let pass = if stage.source == SourceWay::Statistics { "carried" } else { "one pass" };
+                writeln!(
+                    f,
+                    "  {pass}: {} ({} of states)",
+                    stage.statistics.join(", "),
+                    Bytes(stage.state_bytes)
+                )?;
+            }
+            for learner in &stage.learners {
+                let way = match (learner.access, learner.order) {
+                    (Access::Merge, _) => "merged statistics, no copy".to_owned(),
+                    (Access::Segments, _) => "runs of rows in place, no copy".to_owned(),
+                    (Access::Contiguous(_), order) => describe_ways(stage, order),
+                };
+                writeln!(
+                    f,
+                    "  {:<16} {:<44} {way}; own {}",
+                    learner.name,
+                    learner.kind,
+                    Bytes(learner.cost)
+                )?;
+            }
+            let predictions = match stage.predictions {
+                PredictionWay::None => continue,
+                PredictionWay::Scored => "made for the scores, not stored",
+                PredictionWay::Memory => "stored in memory",
+                PredictionWay::Spilled => "stored in a temporary file",
+            };
+            writeln!(f, "  out-of-fold predictions: {predictions}")?;
+        }
+        let t = &self.totals;
+        write!(
+            f,
+            "passes {}, gathered {}, copied at junctions {}, spilled {}, prediction columns {}; at most {} held at once",
+            t.data_passes,
+            Bytes(t.gathered_bytes),
+            Bytes(t.rewired_bytes_copied),
+            Bytes(t.spilled_bytes),
+            Bytes(t.prediction_bytes),
+            Bytes(self.peak_bytes)
+        )
+    }
+}
+
+/// "plain 2, rewired 4 (16.0 KiB copied)": the ways of one order over all training sets.
+pub(crate) fn describe_ways(stage: &StagePlan, order: Option<Order>) -> String {
+    let mut counts: Vec<(&'static str, usize, u64)> = Vec::new();
+    for way in stage.ways.iter().flat_map(|w| &w.x).filter(|(o, _)| Some(*o) == order).map(|(_, w)| *w) {
+        match counts.iter_mut().find(|c| c.0 == way.name()) {
+            Some(count) => {
+                count.1 += 1;
+                count.2 += way.bytes();
+            }
+            None => counts.push((way.name(), 1, way.bytes())),
+        }
+    }
+    let parts: Vec<String> =
+        counts
+            .into_iter()
+            .map(|(name, n, bytes)| {
+                if bytes > 0 {
+                    format!("{name} {n} ({} copied)", Bytes(bytes))
+                } else {
+                    format!("{name} {n}")
+                }
+            })
+            .collect();
+    parts.join(", ")
+}
+
+/// Room for prediction columns.
+pub(crate) fn prediction_room<'a>(
+    sl: &'a SuperLearner,
+    bytes: u64,
+    heap: &'a dyn Scratch,
+) -> &'a dyn Scratch {
+    if predictions_spill(sl, bytes) { sl.scratch.as_ref() } else { heap }
+}

@@ -1,0 +1,212 @@
+//! Nearest rows by scanning, at the speed of matrix multiplication and with the result of exact distances.
+//!
+//! A tile of training rows times a tile of queries gives |x|² - 2q·x + |q|², which cancels digits. So the scan computes a
+//! *lower bound*: that value less the most it can be wrong, a multiple of eps (|q|² + |x|²) by the usual analysis of dot
+//! products (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1). The rows with the least bounds are
+//! measured by differences. If the greatest bound kept exceeds the k-th measured distance, no row left out can be among the k
+//! nearest; if not, as with many ties, every row is measured for that query. Rows and queries are centred by the queries'
+//! mean, which shrinks the bound where columns lie far from 0.
+
+use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
+
+use faer::{
+    Accum, Par,
+    linalg::matmul::matmul,
+    mat::{MatMut, MatRef},
+};
+
+use super::{
+    fold::{FoldIndex, fill},
+    search::{Neighbor, Nearest, Space},
+};
+
+/// Training rows transformed and multiplied at once.
+const TILE_ROWS: usize = 1024;
+/// Queries per multiplication: a tile of products is half a megabyte and stays in the second-level cache.
+const TILE_QUERIES: usize = 64;
+/// Rows kept beyond k, so that a few equal distances need no second look.
+const SLACK: usize = 8;
+
+/// A row that may be near, by the lower bound of its distance.
+struct Candidate {
+    bound: f64,
+    fold: u32,
+    position: usize,
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bound.total_cmp(&other.bound)
+    }
+}
+
+/// The `k` nearest rows of `folds` for each of `queries` (C order, as wide as `space`), handed to `each` with the query's
+/// number. Works in 1.5 MiB and a tile of rows.
+pub(super) fn scan(
+    folds: &[Arc<FoldIndex>],
+    space: &Space,
+    queries: &[f64],
+    k: usize,
+    each: &mut dyn FnMut(usize, &[Neighbor]),
+) {
+    let p = space.ncols();
+    let n_queries = queries.len() / p;
+    let kept = (k + SLACK).min(folds.iter().map(|f| f.nrows()).sum());
+    // Twice the error of a sum of squares and a dot product of p terms, of centring, and of the measured distance itself.
+    let doubt = 4.0 * (p as f64 + 8.0) * f64::EPSILON;
+
+    let mut centre = vec![0.0; p];
+    for query in queries.chunks_exact(p) {
+        centre.iter_mut().zip(query).for_each(|(c, q)| *c += q / n_queries as f64);
+    }
+    let centred: Vec<f64> =
+        queries.chunks_exact(p).flat_map(|q| q.iter().zip(&centre).map(|(q, c)| q - c)).collect();
+    let query_norms: Vec<f64> =
+        centred.chunks_exact(p).map(|q| (1.0 - doubt) * q.iter().map(|v| v * v).sum::<f64>()).collect();
+
+    let mut heaps: Vec<BinaryHeap<Candidate>> = (0..n_queries).map(|_| BinaryHeap::with_capacity(kept + 1)).collect();
+    let mut tile = vec![0.0; TILE_ROWS * p];
+    let mut norms = vec![0.0; TILE_ROWS];
+    let mut products = vec![0.0; TILE_ROWS * TILE_QUERIES.min(n_queries)];
+    each_tile(folds, space, &mut tile, &mut |fold, start, tile| {
+        let rows = tile.len() / p;
+        for (row, norm) in tile.chunks_exact_mut(p).zip(&mut norms) {
+            row.iter_mut().zip(&centre).for_each(|(x, c)| *x -= c);
+            *norm = (1.0 - doubt) * sum_of_squares(row);
+        }
+        let x = MatRef::from_row_major_slice(tile, rows, p);
+        for first in (0..n_queries).step_by(TILE_QUERIES) {
+            let count = TILE_QUERIES.min(n_queries - first);
+            let q = MatRef::from_column_major_slice(&centred[first * p..(first + count) * p], p, count);
+            let products = &mut products[..rows * count];
+            let dst = MatMut::from_column_major_slice_mut(products, rows, count);
+            matmul(dst, Accum::Replace, x, q, -2.0, Par::Seq);
+            for (column, heap) in products.chunks_exact(rows).zip(&mut heaps[first..]) {
+                keep_least(column, &norms[..rows], kept, fold, start, heap);
+            }
+        }
+    });
+
+    let mut row = vec![0.0; p];
+    let mut nearest = Nearest::new(k);
+    let mut doubtful = Vec::new();
+    for (number, (query, heap)) in queries.chunks_exact(p).zip(&heaps).enumerate() {
+        nearest.clear();
+        for candidate in heap {
+            let fold = &folds[candidate.fold as usize];
+            fold.copy_row(candidate.position, &mut row);
+            space.apply(&mut row);
+            nearest.offer(fold, candidate.fold, candidate.position, squared_distance(query, &row));
+        }
+        let all = folds.iter().map(|f| f.nrows()).sum::<usize>() == heap.len();
+        let beyond = heap.peek().map_or(f64::INFINITY, |c| c.bound + query_norms[number]);
+        if all || beyond > nearest.bound() {
+            each(number, nearest.get());
+        } else {
+            doubtful.push((number, Nearest::new(k)));
+        }
+    }
+    if doubtful.is_empty() {
+        return;
+    }
+    each_tile(folds, space, &mut tile, &mut |fold, start, tile| {
+        for (number, nearest) in &mut doubtful {
+            let query = &queries[*number * p..][..p];
+            for (at, row) in tile.chunks_exact(p).enumerate() {
+                let distance = squared_distance(query, row);
+                if distance <= nearest.bound() {
+                    nearest.offer(&folds[fold as usize], fold, start + at, distance);
+                }
+            }
+        }
+    });
+    doubtful.iter().for_each(|(number, nearest)| each(*number, nearest.get()));
+}
+
+/// Hand every row to `each`, in the model's space, as (fold, position of the first row, rows in C order).
+fn each_tile(
+    folds: &[Arc<FoldIndex>],
+    space: &Space,
+    tile: &mut [f64],
+    each: &mut dyn FnMut(u32, usize, &mut [f64]),
+) {
+    let p = space.ncols();
+    for (number, fold) in folds.iter().enumerate() {
+        for (mut start, rows) in fold.segments() {
+            for block in rows.row_blocks(TILE_ROWS) {
+                let tile = &mut tile[..block.nrows() * p];
+                fill(block, tile);
+                if !space.is_identity() {
+                    tile.chunks_exact_mut(p).for_each(|row| space.apply(row));
+                }
+                each(number as u32, start, tile);
+                start += block.nrows();
+            }
+        }
+    }
+}
+
+/// Keep in `heap` the `kept` least of `products[i] + norms[i]`.
+fn keep_least(
+    products: &[f64],
+    norms: &[f64],
+    kept: usize,
+    fold: u32,
+    start: usize,
+    heap: &mut BinaryHeap<Candidate>,
+) {
+    /// Rows compared together; nearly always none of them is near.
+    const LANES: usize = 16;
+    let limit = |heap: &BinaryHeap<Candidate>| {
+        if heap.len() < kept { f64::INFINITY } else { heap.peek().map_or(f64::INFINITY, |c| c.bound) }
+    };
+    let mut least = limit(heap);
+    for (group, (products, norms)) in products.chunks(LANES).zip(norms.chunks(LANES)).enumerate() {
+        let near = products.iter().zip(norms).fold(false, |near, (c, n)| near | (c + n < least));
+        // An overflowed bound is not a number: such rows are kept while there is room, and count as infinitely far.
+        if !near && least < f64::INFINITY {
+            continue;
+        }
+        for (at, (c, n)) in products.iter().zip(norms).enumerate() {
+            let bound = if (c + n).is_nan() { f64::INFINITY } else { c + n };
+            if bound < least || heap.len() < kept {
+                heap.push(Candidate { bound, fold, position: start + group * LANES + at });
+                if heap.len() > kept {
+                    heap.pop();
+                }
+                least = limit(heap);
+            }
+        }
+    }
+}
+
+/// Σ v², in four interleaved sums.
+fn sum_of_squares(values: &[f64]) -> f64 {
+    let (fours, rest) = values.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for four in fours {
+        for (s, v) in sums.iter_mut().zip(four) {
+            *s += v * v;
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|v| v * v).sum::<f64>()
+}
+
+/// Σ (a - b)², in the order of the columns, as the trees sum it.
+pub(super) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b))
+}
