@@ -1,6 +1,6 @@
 //! The kernel behind [`Moments`](crate::Moments): column sums and the upper triangle of X'X of one block, shifted.
 //!
-//! Rows are packed, shifted, into a panel that stays in cache, `[x - shift | y - shift]`, padded with zeros to whole
+//! Rows are packed, shifted, into a panel that stays in cache, `[x - shift | y - shift]`, padded to whole
 //! vectors; register tiles then walk the panel, and only tiles on or above the diagonal are computed. Each element is one
 //! chain of fused multiply-adds over the rows of a panel, so tile sizes and vector lengths do not change its bits.
 //! The instruction set is chosen at run time (AVX-512, AVX2 with FMA, or what the target has).
@@ -11,12 +11,11 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::mat::{MatRef, Order};
 
-/// Panels hold about this many values: 128 KiB, a fraction of a second-level cache.
-const PANEL_VALUES: usize = 16 * 1024;
-
-/// Rows of one panel for a padded width: fixed by the width alone, since it is part of the order of summation.
+/// Rows of one panel for a padded width: fixed by the width alone, since it is part of the order of summation. Narrow
+/// panels are short, so that reading the next rows and multiplying the last ones alternate finely; wide ones are long, so
+/// that results are stored seldom, up to 256 KiB, a fraction of a second-level cache.
 fn panel_rows(width: usize) -> usize {
-    (PANEL_VALUES / width.max(1)).clamp(16, 256)
+    (2 * width).clamp(32, 256).min(32 * 1024 / width).max(16)
 }
 
 /// Columns of a panel: x, y and zeros up to a multiple of the longest vector.
@@ -28,12 +27,12 @@ thread_local! {
     static PANEL: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Add to `sums` (length d = ncols + 1, y last) the sums of `[x | y] - shift` over the rows, and to `gram`
+/// Add to `sums` (d = ncols + 1 values, y last, padded like `shift`) the sums of `[x | y] - shift` over the rows, and to `gram`
 /// (`padded(d)` squared, C order, upper triangle of tiles) the products. Reads each value once; allocates one panel per thread.
 pub(crate) fn add_shifted(x: MatRef<'_>, y: &[f64], shift: &[f64], sums: &mut [f64], gram: &mut [f64]) {
     let d = x.ncols() + 1;
-    assert!(shift.len() == d && sums.len() == d && y.len() == x.nrows(), "widths of one block");
     let width = padded(d);
+    assert!(shift.len() == width && sums.len() == width && y.len() == x.nrows(), "widths of one block");
     assert_eq!(gram.len(), width * width, "room for the products");
     let rows = panel_rows(width);
     PANEL.with_borrow_mut(|buffer| {
@@ -64,91 +63,137 @@ impl WithSimd for AddShifted<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { x, y, shift, sums, gram, panel, rows, width } = self;
+        let d = x.ncols() + 1;
         let mut start = 0;
         while start < x.nrows() {
             let len = rows.min(x.nrows() - start);
             let part = x.rows(start..start + len).expect("inside the block");
-            pack(part, &y[start..start + len], shift, sums, panel, width);
+            pack(simd, part, &y[start..start + len], shift, sums, panel, width);
             let panel = &panel[..len * width];
             match S::F64_LANES {
-                8 => triangle::<S, 8>(simd, panel, width, gram),
-                4 => triangle::<S, 4>(simd, panel, width, gram),
-                _ => triangle::<S, 2>(simd, panel, width, gram),
+                8 => triangle::<S, 8>(simd, panel, width, d, gram),
+                4 => triangle::<S, 4>(simd, panel, width, d, gram),
+                _ => triangle::<S, 2>(simd, panel, width, d, gram),
             }
             start += len;
         }
     }
 }
 
-/// Fill the panel with shifted rows and add them to the sums.
+/// Fill the panel with shifted rows and add them to the sums; `shift` and `sums` are padded to the panel's width.
 #[inline(always)]
-fn pack(x: MatRef<'_>, y: &[f64], shift: &[f64], sums: &mut [f64], panel: &mut [f64], width: usize) {
+fn pack<S: Simd>(
+    simd: S,
+    x: MatRef<'_>,
+    y: &[f64],
+    shift: &[f64],
+    sums: &mut [f64],
+    panel: &mut [f64],
+    width: usize,
+) {
     let p = x.ncols();
-    let (x_shift, y_shift) = (&shift[..p], shift[p]);
-    let (x_sums, y_sum) = sums.split_at_mut(p);
+    let y_shift = shift[p];
     if x.order() == Order::C {
         let (data, stride) = (x.data(), x.stride());
+        let (shift_vectors, _) = S::as_simd_f64s(shift);
         for (r, out) in panel.chunks_exact_mut(width).take(x.nrows()).enumerate() {
-            let row = &data[r * stride..r * stride + p];
-            let (out, pad) = out.split_at_mut(p);
-            for (((o, v), s), sum) in out.iter_mut().zip(row).zip(x_shift).zip(x_sums.iter_mut()) {
-                let value = v - s;
-                *o = value;
-                *sum += value;
+            // Whole vectors run past the row into the next: what lands in the padding makes products that nobody reads.
+            if let Some(row) = data.get(r * stride..r * stride + width) {
+                let (row, _) = S::as_simd_f64s(row);
+                let (out, _) = S::as_mut_simd_f64s(out);
+                for ((o, v), s) in out.iter_mut().zip(row).zip(shift_vectors) {
+                    *o = simd.sub_f64s(*v, *s);
+                }
+            } else {
+                let row = &data[r * stride..r * stride + p];
+                for ((o, v), s) in out.iter_mut().zip(row).zip(shift) {
+                    *o = v - s;
+                }
+                out[p..].fill(0.0);
             }
-            let value = y[r] - y_shift;
-            y_sum[0] += value;
-            pad.fill(0.0);
-            pad[0] = value;
+            out[p] = y[r] - y_shift;
         }
     } else {
         for (r, out) in panel.chunks_exact_mut(width).take(x.nrows()).enumerate() {
-            let value = y[r] - y_shift;
-            y_sum[0] += value;
             out[p..].fill(0.0);
-            out[p] = value;
+            out[p] = y[r] - y_shift;
         }
-        // Columns in groups of eight: every line of the panel is then written whole, not eight times in parts.
+        // Eight columns at a time, row by row: a line of the panel is written whole, not eight times in parts.
         let mut first = 0;
-        while first < p {
-            let group = 8.min(p - first);
-            for k in 0..group {
-                let column = x.column(first + k).expect("Fortran order");
-                let s = x_shift[first + k];
-                let mut sum = x_sums[first + k];
-                for (v, out) in column.iter().zip(panel[first + k..].iter_mut().step_by(width)) {
-                    let value = v - s;
-                    *out = value;
-                    sum += value;
+        while first + 8 <= p {
+            let columns: [&[f64]; 8] = std::array::from_fn(|k| x.column(first + k).expect("Fortran order"));
+            let shifts: [f64; 8] = std::array::from_fn(|k| shift[first + k]);
+            for (r, out) in panel.chunks_exact_mut(width).take(x.nrows()).enumerate() {
+                let out: &mut [f64; 8] = (&mut out[first..first + 8]).try_into().expect("eight values");
+                for k in 0..8 {
+                    out[k] = columns[k][r] - shifts[k];
                 }
-                x_sums[first + k] = sum;
             }
-            first += group;
+            first += 8;
+        }
+        for j in first..p {
+            let column = x.column(j).expect("Fortran order");
+            for (v, out) in column.iter().zip(panel[j..].iter_mut().step_by(width)) {
+                *out = v - shift[j];
+            }
+        }
+    }
+    let (sums, _) = S::as_mut_simd_f64s(sums);
+    let filled = &panel[..x.nrows() * width];
+    let mut fours = filled.chunks_exact(4 * width);
+    for four in &mut fours {
+        let (vectors, _) = S::as_simd_f64s(four);
+        let n = sums.len();
+        for (j, sum) in sums.iter_mut().enumerate() {
+            let pair = simd.add_f64s(vectors[j], vectors[n + j]);
+            let other = simd.add_f64s(vectors[2 * n + j], vectors[3 * n + j]);
+            *sum = simd.add_f64s(*sum, simd.add_f64s(pair, other));
+        }
+    }
+    for row in fours.remainder().chunks_exact(width) {
+        let (vectors, _) = S::as_simd_f64s(row);
+        for (sum, v) in sums.iter_mut().zip(vectors) {
+            *sum = simd.add_f64s(*sum, *v);
         }
     }
 }
 
-/// All tiles on or above the diagonal: bands of `M` rows of the result, `M` being the vector length or less.
+/// All tiles on or above the diagonal: bands of `M` rows of the result, `M` being the vector length or less. The last band
+/// leaves out the padding.
 #[inline(always)]
-fn triangle<S: Simd, const M: usize>(simd: S, panel: &[f64], width: usize, gram: &mut [f64]) {
+fn triangle<S: Simd, const M: usize>(simd: S, panel: &[f64], width: usize, d: usize, gram: &mut [f64]) {
+    let mut top = 0;
+    while top + M <= d {
+        band::<S, M>(simd, panel, width, top, gram);
+        top += M;
+    }
+    match d - top {
+        0 => {}
+        1 => band::<S, 1>(simd, panel, width, top, gram),
+        2 => band::<S, 2>(simd, panel, width, top, gram),
+        3 => band::<S, 3>(simd, panel, width, top, gram),
+        4 => band::<S, 4>(simd, panel, width, top, gram),
+        _ => band::<S, M>(simd, panel, width, top, gram),
+    }
+}
+
+/// `M` rows of the result from the diagonal to the right.
+#[inline(always)]
+fn band<S: Simd, const M: usize>(simd: S, panel: &[f64], width: usize, top: usize, gram: &mut [f64]) {
     let lanes = S::F64_LANES;
-    for band in 0..width / M {
-        let top = band * M;
-        let mut column = top / lanes * lanes;
-        while column < width {
-            let vectors = (width - column) / lanes;
-            // Three vectors at a time while that leaves no single one behind.
-            let take = match vectors {
-                1 | 2 | 4 => vectors.min(2),
-                _ => 3,
-            };
-            match take {
-                1 => tile::<S, M, 1>(simd, panel, width, top, column, gram),
-                2 => tile::<S, M, 2>(simd, panel, width, top, column, gram),
-                _ => tile::<S, M, 3>(simd, panel, width, top, column, gram),
-            }
-            column += take * lanes;
+    let mut column = top / lanes * lanes;
+    while column < width {
+        // Three vectors at a time while that leaves no single one behind.
+        let take = match (width - column) / lanes {
+            vectors @ (1 | 2 | 4) => vectors.min(2),
+            _ => 3,
+        };
+        match take {
+            1 => tile::<S, M, 1>(simd, panel, width, top, column, gram),
+            2 => tile::<S, M, 2>(simd, panel, width, top, column, gram),
+            _ => tile::<S, M, 3>(simd, panel, width, top, column, gram),
         }
+        column += take * lanes;
     }
 }
 
@@ -194,15 +239,15 @@ mod tests {
             for n in [1, 7, 300] {
                 let x: Vec<f64> = (0..n * p).map(|i| ((i * 2_654_435_761) % 1000) as f64 / 7.0).collect();
                 let y: Vec<f64> = (0..n).map(|i| (i % 13) as f64).collect();
-                let shift: Vec<f64> = (0..=p).map(|j| j as f64 * 0.5).collect();
                 let d = p + 1;
                 let w = padded(d);
+                let shift: Vec<f64> = (0..w).map(|j| if j <= p { j as f64 * 0.5 } else { 0.0 }).collect();
                 let f: Vec<f64> =
                     (0..p).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i * p + j]).collect();
                 let mut results = Vec::new();
                 for (data, order) in [(&x, Order::C), (&f, Order::F)] {
                     let m = MatRef::new(data, n, p, order).unwrap();
-                    let (mut sums, mut gram) = (vec![0.0; d], vec![0.0; w * w]);
+                    let (mut sums, mut gram) = (vec![0.0; w], vec![0.0; w * w]);
                     add_shifted(m, &y, &shift, &mut sums, &mut gram);
                     let at =
                         |i: usize, j: usize| if j < p { x[i * p + j] - shift[j] } else { y[i] - shift[p] };
@@ -218,7 +263,11 @@ mod tests {
                             );
                         }
                     }
-                    results.push((sums, gram));
+                    // What stands past the d-th column is nobody's.
+                    sums.truncate(d);
+                    let upper: Vec<f64> =
+                        (0..d).flat_map(|a| gram[a * w + a..a * w + d].to_owned()).collect();
+                    results.push((sums, upper));
                 }
                 assert_eq!(results[0], results[1], "C and F give the same bits, p={p} n={n}");
             }

@@ -169,7 +169,8 @@ impl Statistic for Moments {
             return Ok(());
         }
         let head = SHIFT_ROWS.min(n);
-        let mut shift = vec![0.0; d];
+        let width = padded(d);
+        let mut shift = vec![0.0; width];
         for row in 0..head {
             match block.x.row(row) {
                 Some(values) => shift.iter_mut().zip(values).for_each(|(s, v)| *s += v),
@@ -178,8 +179,7 @@ impl Statistic for Moments {
             shift[p] += block.y[row];
         }
         shift.iter_mut().for_each(|s| *s /= head as f64);
-        let width = padded(d);
-        let mut sums = vec![0.0; d];
+        let mut sums = vec![0.0; width];
         let mut gram = vec![0.0; width * width];
         add_shifted(block.x, block.y, &shift, &mut sums, &mut gram);
         // From sums about the shift to sums about the block's mean.

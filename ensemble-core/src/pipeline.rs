@@ -101,7 +101,7 @@ fn map_block(
 fn finish(kind: &str, maps: Vec<Arc<dyn FittedTransform>>, model: Arc<dyn Model>) -> Arc<dyn Model> {
     let affine: Option<Vec<&Affine>> = maps.iter().map(|m| m.as_affine()).collect();
     if let (Some(form), Some(affine)) = (model.as_linear(), affine) {
-        let mut coefficients: Vec<f64> = form.coefficients.iter().copied().collect();
+        let mut coefficients: Vec<f64> = form.coefficients.into();
         let mut intercept = form.intercept;
         for map in affine.iter().rev() {
             (coefficients, intercept) = map.pull_back(&coefficients, intercept);
@@ -356,10 +356,9 @@ pub(crate) const AFFINE_RECORD: &str = "affine";
 
 pub(crate) fn save_affine(map: &Affine) -> Record {
     let (n_in, n_out) = (map.n_in(), map.n_out());
-    let record =
-        Record::new(AFFINE_RECORD).with_array("shift", &[n_in], map.shift().iter().copied().collect());
+    let record = Record::new(AFFINE_RECORD).with_array("shift", &[n_in], map.shift().into());
     match map.scale() {
-        Some(scale) => record.with_array("scale", &[n_in], scale.iter().copied().collect()),
+        Some(scale) => record.with_array("scale", &[n_in], scale.into()),
         None => {
             let a =
                 (0..n_in).flat_map(|i| (0..n_out).map(move |j| (i, j))).map(|(i, j)| map.a(i, j)).collect();

@@ -199,11 +199,14 @@ impl Plan {
     }
 }
 
+/// Bytes that a contiguous view of some rows would copy; `None` where there is none.
+type ContiguousCost<'a> = Box<dyn Fn(&Rows) -> Option<u64> + 'a>;
+
 /// Where a stage's rows will lie, as far as views of them go.
 struct Place<'a> {
     shape: Shape,
     order: Order,
-    cost: Box<dyn Fn(&Rows) -> Option<u64> + 'a>,
+    cost: ContiguousCost<'a>,
     /// A counted handle will be there for statistics that keep places.
     handle: Option<Arc<dyn Table>>,
 }
@@ -227,7 +230,7 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
     let scratch = sl.scratch.as_ref();
     let mut work = Vec::new();
     let shuffle = sl.folds.shuffle_seed();
-    let on_scratch = |shape: Shape, order: Order| -> Box<dyn Fn(&Rows) -> Option<u64> + '_> {
+    let on_scratch = |shape: Shape, order: Order| -> ContiguousCost<'_> {
         Box::new(move |rows: &Rows| scratch.contiguous_cost(shape, order, rows))
     };
     let (mut place, y_cost) = if shuffle.is_some() {
@@ -241,8 +244,8 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         let place = Place { shape, order: Order::C, cost: on_scratch(shape, Order::C), handle: x.handle() };
         (place, on_scratch(yshape, Order::C))
     } else {
-        let cost: Box<dyn Fn(&Rows) -> Option<u64> + '_> = Box::new(|rows: &Rows| x.contiguous_cost(rows));
-        let ycost: Box<dyn Fn(&Rows) -> Option<u64> + '_> = Box::new(|rows: &Rows| y.contiguous_cost(rows));
+        let cost: ContiguousCost<'_> = Box::new(|rows: &Rows| x.contiguous_cost(rows));
+        let ycost: ContiguousCost<'_> = Box::new(|rows: &Rows| y.contiguous_cost(rows));
         (Place { shape, order: mat.order(), cost, handle: x.handle() }, ycost)
     };
     let stages = sl.stages();

@@ -74,7 +74,7 @@ impl Record {
     /// With an array; floats keep every bit.
     #[must_use]
     pub fn with_array(mut self, name: &str, shape: &[usize], data: Vec<f64>) -> Self {
-        self.arrays.push((name.into(), Array { shape: shape.iter().copied().collect(), data }));
+        self.arrays.push((name.into(), Array { shape: shape.into(), data }));
         self
     }
 
