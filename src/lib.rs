@@ -1,2 +1,60 @@
 #![forbid(unsafe_code)]
-//! Facade.
+//! Stacked ensembles over memory-mapped float64 tables, with no copy of the data for any number of folds.
+//!
+//! A [`SuperLearner`] fits layers of learners fold by fold and a meta-learner on their out-of-fold predictions. Learners whose
+//! fits merge share one pass over the data, whatever the number of folds; others get runs of rows, or the file's pages put side
+//! by side as one matrix. [`SuperLearner::plan`] says every pass and copy beforehand, and [`Report`] counts what was done.
+//!
+//! ```
+//! # #[cfg(feature = "native")]
+//! # fn main() -> ensemble::Result<()> {
+//! use ensemble::{DenseTable, Friedman1, KFold, Layer, Order, SuperLearner};
+//! use ensemble::native::{Lasso, LinearRegression, NonNegativeLeastSquares};
+//!
+//! let (mut x, mut y) = (vec![0.0; 2000 * 10], vec![0.0; 2000]);
+//! Friedman1::new(1, 10, 1.0)?.rows_into(0, &mut x, &mut y);
+//! let (x, y) = (DenseTable::new(x, 2000, 10, Order::C)?, DenseTable::column(y));
+//!
+//! let fitted = SuperLearner::new(KFold::new(5))
+//!     .layer(Layer::new().learner("l1", Lasso::new(0.1)).learner("ols", LinearRegression::new()))
+//!     .meta(NonNegativeLeastSquares::new())
+//!     .fit(&x, &y)?;
+//! assert_eq!(fitted.report().totals.data_passes, 1);
+//! assert_eq!(fitted.report().totals.gathered_bytes, 0);
+//! let predictions = fitted.predict(&x)?;
+//! # assert_eq!(predictions.len(), 2000);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "native"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Features
+//! - `native` (default): [`native`], learners and scalers whose fits merge.
+//! - `memmap` (default): [`memmap`], `.npy` and raw files read in place, spill files, rewired views.
+//! - `lapack`: native linear algebra by the system's OpenBLAS.
+//! - `ndarray`: ndarray 0.17 views as matrices and back.
+
+pub use ensemble_core::{
+    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ColumnMoments, ContiguousView,
+    DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitCost, Fitted, FittedEnsemble,
+    FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap, KFold, Kind, Layer, Learner,
+    LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit,
+    MergeTransform, Model, Moments, Monitor, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Record, Registry,
+    Report, Result, Rows, Scores, Scratch, ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey,
+    Statistics, SuperLearner, Table, Totals, Train, Transformer, Work, WorkKind, check_prediction, complements,
+    fit_by_merging, fit_transform_by_merging, gather, minimal_requests, predict_linear, same_type,
+};
+#[cfg(feature = "memmap")]
+pub use ensemble_memmap as memmap;
+#[cfg(feature = "native")]
+pub use ensemble_native as native;
+
+/// Every learner and transformer of the compiled-in backends, by name.
+pub fn registry() -> Registry {
+    #[allow(unused_mut)]
+    let mut registry = Registry::new();
+    #[cfg(feature = "native")]
+    native::register(&mut registry);
+    registry
+}

@@ -7,6 +7,7 @@ mod ensemble;
 mod error;
 mod estimator;
 mod fold;
+mod friedman;
 mod gather;
 mod gram;
 mod ledger;
@@ -34,6 +35,7 @@ pub use estimator::{
     Transformer, fit_by_merging, fit_transform_by_merging,
 };
 pub use fold::{Folds, KFold};
+pub use friedman::Friedman1;
 pub use gather::{GatherFor, gather};
 pub use ledger::{Bytes, Ledger, Totals, Work, WorkKind};
 pub use mat::{MatMut, MatRef, Order, Shape};

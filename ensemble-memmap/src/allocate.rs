@@ -38,7 +38,7 @@ pub(crate) fn allocate(_file: &File, _len: u64) -> io::Result<Room> {
 /// Write zeros over bytes `0..len` of `file`, which gives each of them a block wherever [`allocate`] cannot.
 pub(crate) fn write_zeros(file: &File, len: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     let mut at = 0;
     while at < len {
         let step = (len - at).min(ZEROS.len() as u64);

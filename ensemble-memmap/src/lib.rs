@@ -14,7 +14,9 @@
 #[cfg(target_endian = "big")]
 compile_error!("ensemble-memmap reads little-endian float64 in place, so it needs a little-endian machine");
 #[cfg(not(unix))]
-compile_error!("ensemble-memmap maps files through Unix system calls; build `ensemble` without the feature `memmap`");
+compile_error!(
+    "ensemble-memmap maps files through Unix system calls; build `ensemble` without the feature `memmap`"
+);
 
 mod allocate;
 mod mapped;

@@ -203,9 +203,7 @@ impl Dict {
                 "fortran_order" => fortran_order.replace(at.boolean()?).is_some(),
                 "shape" => shape.replace(at.tuple()?).is_some(),
                 _ => {
-                    return Err(format!(
-                        "the key '{key}' is none of 'descr', 'fortran_order' and 'shape'"
-                    ));
+                    return Err(format!("the key '{key}' is none of 'descr', 'fortran_order' and 'shape'"));
                 }
             };
             if again {
@@ -369,7 +367,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).as_ref(), Ok(&want), "{text}");
         }
-        assert_eq!(parse("{'descr':'<f8','fortran_order':False,'shape':()}").unwrap().shape, []);
+        assert!(parse("{'descr':'<f8','fortran_order':False,'shape':()}").unwrap().shape.is_empty());
         assert_eq!(
             parse("{'descr':[('a','<f8',(2,)),('b]','<i4')],'fortran_order':False,'shape':(3,)}")
                 .unwrap()

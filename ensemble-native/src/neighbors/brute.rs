@@ -17,7 +17,7 @@ use faer::{
 
 use super::{
     fold::{FoldIndex, fill},
-    search::{Neighbor, Nearest, Space},
+    search::{Nearest, Neighbor, Space},
 };
 
 /// Training rows transformed and multiplied at once.
@@ -78,7 +78,8 @@ pub(super) fn scan(
     let query_norms: Vec<f64> =
         centred.chunks_exact(p).map(|q| (1.0 - doubt) * q.iter().map(|v| v * v).sum::<f64>()).collect();
 
-    let mut heaps: Vec<BinaryHeap<Candidate>> = (0..n_queries).map(|_| BinaryHeap::with_capacity(kept + 1)).collect();
+    let mut heaps: Vec<BinaryHeap<Candidate>> =
+        (0..n_queries).map(|_| BinaryHeap::with_capacity(kept + 1)).collect();
     let mut tile = vec![0.0; TILE_ROWS * p];
     let mut norms = vec![0.0; TILE_ROWS];
     let mut products = vec![0.0; TILE_ROWS * TILE_QUERIES.min(n_queries)];
@@ -114,7 +115,8 @@ pub(super) fn scan(
         }
         let all = folds.iter().map(|f| f.nrows()).sum::<usize>() == heap.len();
         let beyond = heap.peek().map_or(f64::INFINITY, |c| c.bound + query_norms[number]);
-        if all || beyond > nearest.bound() {
+        // The analysis of rounding leaves out underflow, which is less than this.
+        if all || beyond - f64::MIN_POSITIVE > nearest.bound() {
             each(number, nearest.get());
         } else {
             doubtful.push((number, Nearest::new(k)));
@@ -176,13 +178,13 @@ fn keep_least(
     };
     let mut least = limit(heap);
     for (group, (products, norms)) in products.chunks(LANES).zip(norms.chunks(LANES)).enumerate() {
-        let near = products.iter().zip(norms).fold(false, |near, (c, n)| near | (c + n < least));
-        // An overflowed bound is not a number: such rows are kept while there is room, and count as infinitely far.
-        if !near && least < f64::INFINITY {
+        let far = products.iter().zip(norms).fold(true, |far, (c, n)| far & (c + n >= least));
+        // Where products overflow, a bound is not a number and bounds nothing: the query is measured against every row.
+        if far && least < f64::INFINITY {
             continue;
         }
         for (at, (c, n)) in products.iter().zip(norms).enumerate() {
-            let bound = if (c + n).is_nan() { f64::INFINITY } else { c + n };
+            let bound = if (c + n).is_nan() { f64::NEG_INFINITY } else { c + n };
             if bound < least || heap.len() < kept {
                 heap.push(Candidate { bound, fold, position: start + group * LANES + at });
                 if heap.len() > kept {

@@ -139,11 +139,14 @@ impl FoldIndex {
     /// Runs of rows as (position of the first, rows), in order.
     pub(super) fn segments(&self) -> impl Iterator<Item = (usize, MatRef<'_>)> {
         let copied = self.source.table.is_none();
-        let whole = copied
-            .then(|| (0, MatRef::new(&self.x, self.nrows, self.source.ncols, Order::C).expect("copied row by row")));
+        let whole = copied.then(|| {
+            (0, MatRef::new(&self.x, self.nrows, self.source.ncols, Order::C).expect("copied row by row"))
+        });
         let table = self.source.table.as_ref().map(|t| t.as_mat());
         let runs = table.into_iter().flat_map(move |t| {
-            self.runs.iter().map(move |(start, run)| (*start, t.rows(run.start..run.end).expect("checked in absorb")))
+            self.runs
+                .iter()
+                .map(move |(start, run)| (*start, t.rows(run.start..run.end).expect("checked in absorb")))
         });
         whole.into_iter().chain(runs)
     }
@@ -163,11 +166,14 @@ impl FoldIndex {
         }
     }
 
-    /// The target at `position`.
-    pub(super) fn target(&self, position: usize) -> f64 {
+    /// The targets, to be read at random.
+    pub(super) fn targets(&self) -> Targets<'_> {
         match &self.source.target {
-            None => self.y[position],
-            Some(target) => target.as_mat().get(self.row(position), 0),
+            None => Targets::Copied(&self.y),
+            Some(target) => {
+                let target = target.as_mat();
+                target.column(0).map_or(Targets::Strided(target), Targets::Table)
+            }
         }
     }
 
@@ -176,6 +182,28 @@ impl FoldIndex {
         let tree = if self.tree.is_some() { tree_bytes(self.nrows, self.source.ncols) } else { 0 };
         let runs = self.runs.len() * size_of::<(usize, Range<usize>)>();
         tree + ((self.x.len() + self.y.len()) * 8 + runs + size_of::<Self>()) as u64
+    }
+}
+
+/// The targets of a fold.
+#[derive(Clone, Copy)]
+pub(super) enum Targets<'a> {
+    /// By position.
+    Copied(&'a [f64]),
+    /// By the table's row.
+    Table(&'a [f64]),
+    /// By the table's row, with gaps between them.
+    Strided(MatRef<'a>),
+}
+
+impl Targets<'_> {
+    #[inline]
+    pub(super) fn get(&self, position: usize, row: usize) -> f64 {
+        match self {
+            Targets::Copied(values) => values[position],
+            Targets::Table(values) => values[row],
+            Targets::Strided(values) => values.get(row, 0),
+        }
     }
 }
 
@@ -204,7 +232,11 @@ pub(super) fn check_source(source: &Source) -> Result<()> {
     if let Some(table) = &source.table
         && table.as_mat().ncols() != source.ncols
     {
-        return Err(Error::shape("columns of the table behind the neighbours", source.ncols, table.as_mat().ncols()));
+        return Err(Error::shape(
+            "columns of the table behind the neighbours",
+            source.ncols,
+            table.as_mat().ncols(),
+        ));
     }
     match &source.target {
         Some(target) if target.as_mat().ncols() != 1 => {

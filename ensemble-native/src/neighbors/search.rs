@@ -125,12 +125,20 @@ impl Space {
 struct Gauge {
     /// What the tree multiplied each column by.
     units: Vec<f64>,
+    /// What a difference in the tree's units is to be multiplied by.
+    ratios: Vec<f64>,
     /// Least ratio of a distance in the model's space to one in the tree's.
     least: f64,
 }
 
 /// Relative rounding of distances and of the tree's own pruning, with room to spare.
 const MARGIN: f64 = 1e-9;
+
+/// Rows that a scan deals with in the time in which a tree visits one point.
+const SCANNED_PER_VISIT: f64 = 16.0;
+
+/// Rows so few that the tree is asked without such reckoning.
+const FEW_ROWS: usize = 4096;
 
 /// The folds of one model, ready to be asked.
 pub(super) struct Search<'a> {
@@ -143,22 +151,28 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(super) fn new(folds: &'a [Arc<FoldIndex>], space: &'a Space, k: NonZero<usize>) -> Self {
-        let trees = folds
-            .iter()
-            .map(|fold| {
-                let tree = fold.tree()?;
-                if space.is_identity() && fold.units().is_none() {
-                    return Some((tree, None));
-                }
-                let units: Vec<f64> =
-                    (0..space.ncols()).map(|j| fold.units().map_or(1.0, |units| units[j])).collect();
-                let ratios = units.iter().enumerate().map(|(j, unit)| space.scale(j).abs() / unit);
-                let (least, most) =
-                    ratios.fold((f64::INFINITY, 0.0_f64), |(lo, hi), r| (lo.min(r), if r > hi { r } else { hi }));
-                // A column scaled to nothing leaves no bound in the tree's units.
-                (least.is_normal() && most.is_normal()).then_some((tree, Some(Gauge { units, least })))
-            })
-            .collect();
+        let gauged = |fold: &'a Arc<FoldIndex>| {
+            let tree = fold.tree()?;
+            if space.is_identity() && fold.units().is_none() {
+                return Some((tree, None));
+            }
+            let units: Vec<f64> =
+                (0..space.ncols()).map(|j| fold.units().map_or(1.0, |units| units[j])).collect();
+            let ratios: Vec<f64> =
+                units.iter().enumerate().map(|(j, unit)| space.scale(j).abs() / unit).collect();
+            let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+            // A column scaled to nothing leaves no bound in the tree's units.
+            ratios.iter().all(|r| r.is_normal()).then_some((tree, Some(Gauge { units, ratios, least })))
+        };
+        let mut trees: Option<Vec<(&dyn PointTree, Option<Gauge>)>> = folds.iter().map(gauged).collect();
+        // A ball of the tree that holds the wanted ellipsoid holds so many times its volume, and about as many more points.
+        let points =
+            |gauge: &Gauge| gauge.ratios.iter().map(|r| r / gauge.least).product::<f64>() * k.get() as f64;
+        let nrows: usize = folds.iter().map(|f| f.nrows()).sum();
+        let visits: f64 = trees.iter().flatten().filter_map(|(_, gauge)| gauge.as_ref()).map(points).sum();
+        if nrows > FEW_ROWS && visits > nrows as f64 / SCANNED_PER_VISIT {
+            trees = None;
+        }
         Self { folds, space, k, trees }
     }
 
@@ -181,6 +195,7 @@ impl<'a> Search<'a> {
             nearest: Nearest::new(self.k.get()),
             found: Vec::new(),
             measured: Vec::new(),
+            upper: Vec::new(),
             place: vec![0.0; p],
             row: vec![0.0; p],
         };
@@ -191,7 +206,9 @@ impl<'a> Search<'a> {
             walk.nearest.clear();
             let complete = trees.iter().enumerate().all(|(at, (tree, gauge))| match gauge {
                 None => walk.same_units(&self.folds[at], at as u32, *tree, query, self.k),
-                Some(gauge) => walk.other_units(&self.folds[at], at as u32, *tree, gauge, self.space, query, self.k),
+                Some(gauge) => {
+                    walk.other_units(&self.folds[at], at as u32, *tree, gauge, self.space, query, self.k)
+                }
             });
             if complete {
                 each(number, walk.nearest.get());
@@ -206,7 +223,10 @@ impl<'a> Search<'a> {
 struct Walk {
     nearest: Nearest,
     found: Vec<(f64, u32)>,
+    /// Lower bounds of distances in the model's space.
     measured: Vec<(f64, u32)>,
+    /// Upper bounds likewise.
+    upper: Vec<f64>,
     place: Vec<f64>,
     row: Vec<f64>,
 }
@@ -252,52 +272,74 @@ impl Walk {
         query: &[f64],
         k: NonZero<usize>,
     ) -> bool {
-        let mut error = 0.0;
+        // The most that rounding can have moved the query, in the tree's units and in the model's.
+        let (mut error, mut model_error) = (0.0, 0.0);
         for (j, (place, z)) in self.place.iter_mut().zip(query).enumerate() {
             let (value, moved) = space.pull_back(j, *z);
             *place = value * gauge.units[j];
-            error += moved * gauge.units[j] + 16.0 * f64::EPSILON * place.abs();
+            let moved = moved * gauge.units[j] + 16.0 * f64::EPSILON * place.abs();
+            error += moved;
+            model_error += moved * gauge.ratios[j];
         }
-        if !(error.is_finite() && self.place.iter().all(|v| v.is_finite())) {
+        if !(error.is_finite() && model_error.is_finite() && self.place.iter().all(|v| v.is_finite())) {
             return false;
         }
         let reach = |bound: f64| {
             let radius = bound.sqrt() / gauge.least * (1.0 + MARGIN) + error;
             radius * radius
         };
-        let bound = self.nearest.bound();
+        let Self { nearest, measured, upper, place, row, .. } = self;
+        let about = |point: &[f64], place: &[f64]| {
+            let columns = point.iter().zip(place).zip(&gauge.ratios);
+            columns.fold(0.0, |sum, ((x, q), r)| sum + (r * (x - q)) * (r * (x - q))).sqrt()
+        };
+        let least = |about: f64| {
+            let least = (about * (1.0 - MARGIN) - model_error).max(0.0);
+            least * least
+        };
+        let bound = nearest.bound();
         let wanted = k.saturating_add(k.get().min(8));
-        tree.nearest(&self.place, wanted, reach(bound), &mut self.found);
-        if reach(bound) == f64::INFINITY && self.found.len() < index.nrows().min(wanted.get()) {
+        let mut last = 0.0;
+        measured.clear();
+        upper.clear();
+        tree.nearest_points(place, wanted, reach(bound), &mut |distance, position, point| {
+            let about = about(point, place);
+            measured.push((least(about), position));
+            let most = about * (1.0 + MARGIN) + model_error;
+            upper.push(most * most);
+            last = distance;
+        });
+        if reach(bound) == f64::INFINITY && measured.len() < index.nrows().min(wanted.get()) {
             return false;
         }
-        self.measure(index, space, query);
-        if self.found.len() == wanted.get() {
-            self.measured.select_nth_unstable_by(k.get() - 1, |a, b| a.0.total_cmp(&b.0));
-            let bound = bound.min(self.measured[k.get() - 1].0);
+        if measured.len() == wanted.get() {
+            upper.select_nth_unstable_by(k.get() - 1, f64::total_cmp);
+            let bound = bound.min(upper[k.get() - 1]);
             // Rows the tree left out are at least this far in the model's space.
-            let left_out = ((self.found[wanted.get() - 1].0.sqrt() - error) * (1.0 - MARGIN) * gauge.least).max(0.0);
+            let left_out = ((last.sqrt() - error) * (1.0 - MARGIN) * gauge.least).max(0.0);
             if left_out * left_out <= bound * (1.0 + MARGIN) {
                 if !reach(bound).is_finite() {
                     return false;
                 }
-                tree.within(&self.place, reach(bound), &mut self.found);
-                self.measure(index, space, query);
+                measured.clear();
+                tree.within_points(place, reach(bound), &mut |_, position, point| {
+                    let least = least(about(point, place));
+                    if least <= bound {
+                        measured.push((least, position));
+                    }
+                });
             }
         }
-        for (distance, position) in &self.measured {
-            self.nearest.offer(index, fold, *position as usize, *distance);
+        // Exact distances, in the model's space, of those that may still matter.
+        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        for (least, position) in measured.iter() {
+            if *least > nearest.bound() {
+                break;
+            }
+            index.copy_row(*position as usize, row);
+            space.apply(row);
+            nearest.offer(index, fold, *position as usize, squared_distance(query, row));
         }
         true
-    }
-
-    /// Exact distances of what was found, in the model's space.
-    fn measure(&mut self, index: &FoldIndex, space: &Space, query: &[f64]) {
-        self.measured.clear();
-        for (_, position) in &self.found {
-            index.copy_row(*position as usize, &mut self.row);
-            space.apply(&mut self.row);
-            self.measured.push((squared_distance(query, &self.row), *position));
-        }
     }
 }

@@ -1,0 +1,298 @@
+//! A file of float64 as a table, read in place.
+
+use std::{
+    fmt,
+    fs::{File, Metadata},
+    io,
+    ops::Range,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ensemble_core::{ContiguousView, Error, MatRef, Order, Result, Rows, Shape, Table};
+
+use crate::{npy, region::Region};
+
+/// A file read in place as a [`Table`]: opening one takes address space, not memory, and a clone is one count.
+///
+/// The file is mapped shared and read-only. Its pages enter memory as they are read, belong to the page cache, and leave
+/// it again under pressure or through [`Table::release`]. [`Table::contiguous`] shows the rows outside a fold as one
+/// matrix by mapping the file's pages side by side, at one copied page per junction: for a fold at most 1 in C order and
+/// `ncols` in Fortran order. It works when the rows left out are whole pages, as for fold sizes that are multiples of
+/// [`Table::page_bytes`]` / 8` rows.
+///
+/// # The file must stay as it is
+/// Nobody may change or shorten the file while a table is open on it: values would change under a fit, and reading past
+/// a new, earlier end kills the process with SIGBUS. Replacing the file by renaming another onto its path is harmless.
+/// [`MappedTable::check_unchanged`] tells.
+///
+/// ```
+/// use ensemble_core::{MatRef, Order, Rows, Table};
+/// use ensemble_memmap::{MappedTable, save_npy};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("x.npy");
+/// let values: Vec<f64> = (0..1536 * 3).map(f64::from).collect();
+/// save_npy(&path, MatRef::new(&values, 1536, 3, Order::C)?)?;
+///
+/// let table = MappedTable::open_npy(&path)?;
+/// assert_eq!(table.as_mat().get(2, 1), 7.0);
+///
+/// // Hold out rows 512..1024 and see the others as one matrix.
+/// let training = Rows::all_but(1536, 512..1024)?;
+/// if table.contiguous_cost(&training).is_some() {
+///     let view = table.contiguous(&training)?;
+///     assert_eq!(view.as_mat().get(512, 0), 3072.0);
+///     assert!(view.bytes_copied() <= table.page_bytes() as u64);
+/// }
+/// # Ok::<(), ensemble_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct MappedTable {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    region: Region,
+    /// `None` for spill files, which nobody else can reach.
+    source: Option<Source>,
+}
+
+/// The file as it was when it was opened.
+struct Source {
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// Open a regular file and stamp it.
+fn open(path: &Path) -> Result<(File, Stamp)> {
+    let failed = |source| Error::io(path, "open", source);
+    // Asked before opening, since opening a named pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Error::format(path, "this is not a regular file, and only regular files can be mapped"));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+    Ok((file, stamp))
+}
+
+impl MappedTable {
+    /// Open a `.npy` file of float64, one- or two-dimensional, in C or Fortran order; `(n,)` gives n rows of one column.
+    ///
+    /// Reads the header and maps the rest, reading none of it. Format versions 1.0, 2.0 and 3.0 are understood.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](ensemble_core::ErrorKind::Io) if the file cannot be opened or mapped;
+    /// [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) if it is not a `.npy` file, holds anything but
+    /// little-endian float64, has no values or more than two dimensions, is shorter or longer than its header says, or
+    /// has values that do not start at a multiple of 8 bytes.
+    pub fn open_npy(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (file, stamp) = open(path)?;
+        let header = npy::read(&file, path, stamp.len)?;
+        Self::map(file, stamp, header.data_start, header.shape, header.order, path)
+    }
+
+    /// Open a file that is nothing but `nrows * ncols` little-endian float64 values, in `order`.
+    ///
+    /// Reads none of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](ensemble_core::ErrorKind::Io) if the file cannot be opened or mapped;
+    /// [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) if the shape has no values or its size is not the file's.
+    ///
+    /// ```
+    /// use ensemble_core::{Order, Table};
+    /// use ensemble_memmap::MappedTable;
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("x.f64");
+    /// let bytes: Vec<u8> = [1.0_f64, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    /// std::fs::write(&path, bytes).unwrap();
+    /// let table = MappedTable::open_raw(&path, 2, 2, Order::F)?;
+    /// assert_eq!(table.as_mat().get(0, 1), 3.0);
+    /// # Ok::<(), ensemble_core::Error>(())
+    /// ```
+    pub fn open_raw(path: impl AsRef<Path>, nrows: usize, ncols: usize, order: Order) -> Result<Self> {
+        let path = path.as_ref();
+        let (file, stamp) = open(path)?;
+        let bytes = raw_bytes(path, nrows, ncols)?;
+        if stamp.len != bytes {
+            return Err(Error::format(
+                path,
+                format!(
+                    "{nrows} x {ncols} float64 values are {bytes} bytes, and the file has {}; correct the shape, or open it at an offset",
+                    stamp.len
+                ),
+            ));
+        }
+        Self::map(file, stamp, 0, Shape { nrows, ncols }, order, path)
+    }
+
+    /// Open `nrows * ncols` little-endian float64 values from byte `offset` of a file on, in `order`.
+    ///
+    /// Reads none of it; bytes behind the last value are left alone.
+    ///
+    /// # Errors
+    /// As [`MappedTable::open_raw`], and [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) if `offset` is not a
+    /// multiple of 8 or the file ends before the last value.
+    pub fn open_raw_at(
+        path: impl AsRef<Path>,
+        offset: u64,
+        nrows: usize,
+        ncols: usize,
+        order: Order,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        let (file, stamp) = open(path)?;
+        let bytes = raw_bytes(path, nrows, ncols)?;
+        if !offset.is_multiple_of(8) {
+            return Err(Error::format(
+                path,
+                format!("values at byte {offset} cannot be read in place; start them at a multiple of 8"),
+            ));
+        }
+        if offset.checked_add(bytes).is_none_or(|end| end > stamp.len) {
+            return Err(Error::format(
+                path,
+                format!(
+                    "{nrows} x {ncols} float64 values from byte {offset} on are {bytes} bytes, and the file has {} in all; correct the shape or the offset",
+                    stamp.len
+                ),
+            ));
+        }
+        Self::map(file, stamp, offset, Shape { nrows, ncols }, order, path)
+    }
+
+    fn map(file: File, stamp: Stamp, start: u64, shape: Shape, order: Order, path: &Path) -> Result<Self> {
+        let region = Region::read(file, start, shape, order, path)?;
+        let source = Some(Source { path: path.into(), stamp });
+        Ok(Self { inner: Arc::new(Inner { region, source }) })
+    }
+
+    /// A table over a region that no other process can reach.
+    pub(crate) fn private(region: Region) -> Self {
+        Self { inner: Arc::new(Inner { region, source: None }) }
+    }
+
+    /// Compare the file with what it was when it was opened: its length and time of change, and whether the path still
+    /// names it.
+    ///
+    /// Costs two system calls and reads no values. A path that names nothing any more is no error: the table keeps its
+    /// file. A change that the file system has not recorded yet, such as one made through somebody else's mapping, is
+    /// not seen.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) if the file was changed under the mapping or replaced;
+    /// [`ErrorKind::Io`](ensemble_core::ErrorKind::Io) if the system does not say.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let (Some(source), Some(file)) = (&self.inner.source, self.inner.region.file()) else {
+            return Ok(());
+        };
+        let path = &source.path;
+        let failed = |error| Error::io(path, "ask for the length and time of change of", error);
+        let was = source.stamp;
+        let is = Stamp::of(&file.metadata().map_err(failed)?);
+        if is != was {
+            return Err(Error::format(
+                path,
+                format!(
+                    "the file changed under the mapping: it had {} bytes, changed at {}.{:09} s, and has {} bytes, changed at {}.{:09} s; what was computed from it is void, open it again",
+                    was.len, was.modified.0, was.modified.1, is.len, is.modified.0, is.modified.1
+                ),
+            ));
+        }
+        match std::fs::metadata(path) {
+            Ok(metadata) if !Stamp::of(&metadata).is_same_file(&was) => Err(Error::format(
+                path,
+                "another file took this path since the table was opened, which still reads the old one; open it again",
+            )),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Bytes of a raw table, which must have some.
+fn raw_bytes(path: &Path, nrows: usize, ncols: usize) -> Result<u64> {
+    let bytes = (nrows as u64).checked_mul(ncols as u64).and_then(|values| values.checked_mul(8));
+    match bytes {
+        Some(0) => Err(Error::format(
+            path,
+            format!("a table of {nrows} x {ncols} holds no values; give at least one row and one column"),
+        )),
+        Some(bytes) if bytes <= isize::MAX as u64 => Ok(bytes),
+        _ => Err(Error::format(
+            path,
+            format!("a table of {nrows} x {ncols} is more than this machine can address; correct the shape"),
+        )),
+    }
+}
+
+impl Table for MappedTable {
+    fn as_mat(&self) -> MatRef<'_> {
+        self.inner.region.as_mat()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.region.name().into()
+    }
+
+    fn page_bytes(&self) -> usize {
+        rustix::param::page_size()
+    }
+
+    fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {
+        self.inner.region.contiguous_cost(rows)
+    }
+
+    fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
+        self.inner.region.contiguous(rows)
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Table>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn release(&self, rows: Range<usize>) {
+        self.inner.region.release(rows);
+    }
+}
+
+impl fmt::Debug for MappedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mat = self.as_mat();
+        f.debug_struct("MappedTable")
+            .field("name", &self.inner.region.name())
+            .field("shape", &mat.shape())
+            .field("order", &mat.order())
+            .finish()
+    }
+}

@@ -1,0 +1,149 @@
+//! Matrices in unlinked temporary files: room for what the engine fills and reads again.
+
+use std::{
+    fs::File,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ensemble_core::{
+    ContiguousView, Error, MatMut, MatRef, Order, Result, Rows, Scratch, ScratchMatrix, Shape, Table,
+};
+
+use crate::{
+    allocate::{Room, allocate, write_zeros},
+    mapped::MappedTable,
+    region::Region,
+};
+
+/// A directory whose disk holds matrices that need not stay in memory.
+///
+/// Each matrix is a temporary file without a name, which the system removes when its last user is gone, even after a
+/// crash. All of its bytes are allocated before it is mapped: a full disk is an error of [`Scratch::matrix`] and never
+/// a signal later. Its pages are file pages, which the kernel writes out under pressure; in a directory on tmpfs they
+/// can only go to swap. Once finished, a matrix is a table like a [`MappedTable`], rewired views included.
+///
+/// ```
+/// use ensemble_core::{Order, Scratch, Shape, Table};
+/// use ensemble_memmap::SpillDir;
+///
+/// let spill = SpillDir::temp();
+/// let mut matrix = spill.matrix(Shape { nrows: 1000, ncols: 3 }, Order::C)?;
+/// matrix.as_mat_mut().set(999, 2, 0.5);
+/// let table = matrix.into_table();
+/// assert_eq!(table.as_mat().get(999, 2), 0.5);
+/// # Ok::<(), ensemble_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpillDir {
+    dir: PathBuf,
+}
+
+impl SpillDir {
+    /// Spill to `dir`, which is looked at when the first matrix is made.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// Spill to the system's directory for temporary files: `TMPDIR`, or `/tmp`.
+    pub fn temp() -> Self {
+        Self::new(std::env::temp_dir())
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A temporary file of `bytes` zeros, each of which has its place on disk.
+    fn file(&self, bytes: u64) -> Result<File> {
+        let file = tempfile::tempfile_in(&self.dir)
+            .map_err(|source| Error::io(&self.dir, "create a spill file in", source))?;
+        match allocate(&file, bytes) {
+            Ok(Room::Allocated) => Ok(()),
+            Ok(Room::Unsupported) => write_zeros(&file, bytes),
+            Err(source) => Err(source),
+        }
+        .map_err(|source| {
+            Error::io(&self.dir, format!("allocate {bytes} bytes for a spill file in"), source)
+        })?;
+        Ok(file)
+    }
+}
+
+impl Scratch for SpillDir {
+    /// A matrix of zeros in a temporary file of its size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](ensemble_core::ErrorKind::Io) with the directory and the bytes wanted, when the disk is full or
+    /// the directory cannot be used; [`ErrorKind::Unsupported`](ensemble_core::ErrorKind::Unsupported) for a shape that
+    /// the machine cannot address.
+    fn matrix(&self, shape: Shape, order: Order) -> Result<Box<dyn ScratchMatrix>> {
+        let name = format!("spill file in {}", self.dir.display());
+        let bytes = (shape.nrows as u64)
+            .checked_mul(shape.ncols as u64)
+            .and_then(|values| values.checked_mul(8))
+            .filter(|&bytes| bytes <= isize::MAX as u64)
+            .ok_or_else(|| {
+                Error::unsupported(format!(
+                    "a spill file of {} x {} values is more than this machine can address; use fewer rows or columns",
+                    shape.nrows, shape.ncols
+                ))
+            })?;
+        let region = match bytes {
+            0 => Region::empty(shape, order, name),
+            _ => Region::write(self.file(bytes)?, shape, order, name).map_err(|source| {
+                Error::io(&self.dir, format!("map {bytes} bytes of a spill file in"), source)
+            })?,
+        };
+        Ok(Box::new(SpillMatrix { region }))
+    }
+
+    fn is_anonymous(&self) -> bool {
+        false
+    }
+}
+
+/// A matrix in a temporary file that still has one writer.
+struct SpillMatrix {
+    region: Region,
+}
+
+impl Table for SpillMatrix {
+    fn as_mat(&self) -> MatRef<'_> {
+        self.region.as_mat()
+    }
+
+    fn describe(&self) -> String {
+        self.region.name().into()
+    }
+
+    fn page_bytes(&self) -> usize {
+        rustix::param::page_size()
+    }
+
+    fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {
+        self.region.contiguous_cost(rows)
+    }
+
+    fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
+        self.region.contiguous(rows)
+    }
+
+    fn release(&self, rows: Range<usize>) {
+        self.region.release(rows);
+    }
+}
+
+impl ScratchMatrix for SpillMatrix {
+    fn as_mat_mut(&mut self) -> MatMut<'_> {
+        self.region.as_mat_mut()
+    }
+
+    fn into_table(self: Box<Self>) -> Arc<dyn Table> {
+        // The kernel may refuse a change of protection only if it had to split a mapping, and this one changes whole.
+        let region = self.region.seal().expect("making a whole mapping read-only");
+        Arc::new(MappedTable::private(region))
+    }
+}

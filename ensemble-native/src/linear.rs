@@ -1,0 +1,447 @@
+//! Least squares and ridge, from moments while products keep enough digits, and from the R factor when they do not.
+
+use std::sync::Arc;
+
+use ensemble_core::{
+    Access, AffineShape, BLOCK_ROWS, Built, Error, Estimator, FitContext, FitCost, Fitted, Kind, LinearModel,
+    MOMENTS, MergeFit, Model, Moments, Parameter, Registry, Result, Shape, Statistic, StatisticContext,
+    Statistics, Train, fit_by_merging,
+};
+
+use crate::{
+    dense::{
+        Cholesky, Matrix, dot, min_norm_solve, norm2, r_factor, solve_upper, upper_condition,
+    },
+    nonnegative::{ActiveSet, Constraint},
+    tsqr::{TSQR, TsqrStatistic},
+};
+
+/// Normal equations are solved up to this condition number of X'X with columns scaled to unit length (1-norm, estimated):
+/// coefficients then keep about nine digits. Beyond it, a second pass brings the R factor.
+pub const MAX_CONDITION: f64 = 1e7;
+
+/// The same limit for least squares on a table of at most one block, where a second pass costs nothing worth saving:
+/// coefficients keep about thirteen digits.
+pub const MAX_CONDITION_SMALL: f64 = 1e3;
+
+/// Sums of squares this small about a mean are the rounding of a constant column: that column carries no information.
+fn is_constant(sum_of_squares: f64, n: f64, mean: f64) -> bool {
+    let noise = 8.0 * f64::EPSILON * mean;
+    sum_of_squares <= n * noise * noise
+}
+
+/// X'X, X'y and y'y about the mean or about zero. Rows and columns of constant columns are zero.
+pub(crate) struct NormalEquations<'a> {
+    pub(crate) gram: Matrix,
+    pub(crate) xy: Vec<f64>,
+    pub(crate) yy: f64,
+    moments: &'a Moments,
+    fit_intercept: bool,
+}
+
+impl<'a> NormalEquations<'a> {
+    /// # Errors
+    /// When there are no rows, or the sums are not finite.
+    pub(crate) fn new(moments: &'a Moments, fit_intercept: bool) -> Result<Self> {
+        if moments.nrows() == 0.0 {
+            return Err(Error::shape("training rows", 1, 0));
+        }
+        let p = moments.ncols();
+        let mut gram = Matrix::zeros(p, p);
+        let mut xy = vec![0.0; p];
+        let mut finite = true;
+        let (at, yy): (fn(&Moments, usize, usize) -> f64, f64) = if fit_intercept {
+            (Moments::xx, moments.yy())
+        } else {
+            (Moments::raw_xx, moments.raw_yy())
+        };
+        for j in 0..p {
+            let own = at(moments, j, j);
+            finite &= own.is_finite();
+            xy[j] = if fit_intercept { moments.xy(j) } else { moments.raw_xy(j) };
+            if fit_intercept && is_constant(own, moments.nrows(), moments.x_mean()[j]) {
+                xy[j] = 0.0;
+                continue;
+            }
+            gram[(j, j)] = own;
+        }
+        for j in 0..p {
+            if gram[(j, j)] == 0.0 {
+                continue;
+            }
+            for i in 0..j {
+                if gram[(i, i)] != 0.0 {
+                    let value = if fit_intercept { moments.xx(i, j) } else { moments.raw_xx(i, j) };
+                    gram[(i, j)] = value;
+                    gram[(j, i)] = value;
+                }
+            }
+        }
+        if !finite || !yy.is_finite() {
+            return Err(ensemble_core::ErrorKind::Overflow { table: "training rows".into() }.into());
+        }
+        Ok(Self { gram, xy, yy, moments, fit_intercept })
+    }
+
+    pub(crate) fn ncols(&self) -> usize {
+        self.xy.len()
+    }
+
+    /// Solve (X'X + alpha I) b = X'y by Cholesky; `None` when that would lose too many digits.
+    fn solve(&self, alpha: f64, max_condition: f64) -> Option<Vec<f64>> {
+        let p = self.ncols();
+        let scale: Vec<f64> = (0..p)
+            .map(|j| {
+                let own = self.gram[(j, j)] + alpha;
+                if own > 0.0 { 1.0 / own.sqrt() } else { 0.0 }
+            })
+            .collect();
+        let mut a = Matrix::zeros(p, p);
+        let mut norm = 0.0_f64;
+        for j in 0..p {
+            let s = scale[j];
+            let column = a.column_mut(j);
+            for ((to, from), si) in column.iter_mut().zip(self.gram.column(j)).zip(&scale) {
+                *to = from * si * s;
+            }
+            // A column of zeros takes part as a row of the identity: its coefficient is 0.
+            column[j] = 1.0;
+            norm = norm.max(column.iter().map(|v| v.abs()).sum());
+        }
+        let cholesky = Cholesky::new(a)?;
+        let condition = cholesky.condition(norm);
+        if condition.is_nan() || condition > max_condition {
+            return None;
+        }
+        let mut b: Vec<f64> = self.xy.iter().zip(&scale).map(|(c, s)| c * s).collect();
+        cholesky.solve(&mut b);
+        b.iter_mut().zip(&scale).for_each(|(b, s)| *b *= s);
+        Some(b)
+    }
+
+    /// The model with these coefficients.
+    pub(crate) fn model(&self, kind: &str, coefficients: Vec<f64>) -> Arc<dyn Model> {
+        let intercept = if self.fit_intercept {
+            self.moments.y_mean() - dot(&coefficients, self.moments.x_mean())
+        } else {
+            0.0
+        };
+        Arc::new(LinearModel::new(kind, coefficients, intercept))
+    }
+}
+
+/// Minimise ||y - Xb||^2 + alpha ||b||^2 from the R factor of the rows: back-substitution at full column rank, the solution
+/// of smallest norm otherwise.
+fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Result<(Vec<f64>, f64)> {
+    let p = state.ncols();
+    let r = state.factor(fit_intercept);
+    let limit = 1.0 / (64.0 * p.max(1) as f64 * f64::EPSILON);
+    let kept: Vec<usize> = (0..p)
+        .filter(|j| {
+            let norm = norm2(r.column(*j));
+            let mean = if fit_intercept { state.x_mean()[*j] } else { 0.0 };
+            !is_constant(norm * norm, state.nrows(), mean)
+        })
+        .collect();
+    let k = kept.len();
+    // Kept columns and y, with sqrt(alpha) I below, triangular again.
+    let penalty = if alpha > 0.0 { k } else { 0 };
+    let mut rows = Matrix::zeros(p + 1 + penalty, k + 1);
+    for (to, from) in kept.iter().copied().chain([p]).enumerate() {
+        rows.column_mut(to)[..=p].copy_from_slice(r.column(from));
+        if to < penalty {
+            rows[(p + 1 + to, to)] = alpha.sqrt();
+        }
+    }
+    let full = if k == p && penalty == 0 { r } else { r_factor(rows) };
+    // Columns of unit length: full rank is a matter of directions, not of units.
+    let mut scaled = Matrix::zeros(k, k);
+    let mut scale = vec![0.0; k];
+    for j in 0..k {
+        scale[j] = 1.0 / norm2(&full.column(j)[..k]);
+        scaled.column_mut(j).iter_mut().zip(full.column(j)).for_each(|(to, from)| *to = from * scale[j]);
+    }
+    let mut b: Vec<f64> = full.column(k)[..k].iter().copied().collect();
+    if upper_condition(&scaled) < limit {
+        solve_upper(&scaled, &mut b);
+        b.iter_mut().zip(&scale).for_each(|(b, s)| *b *= s);
+    } else {
+        let mut unscaled = Matrix::zeros(k, k);
+        (0..k).for_each(|j| unscaled.column_mut(j).copy_from_slice(&full.column(j)[..k]));
+        b = min_norm_solve(&unscaled, &b, 1.0 / limit).ok_or_else(|| {
+            Error::unsupported("the singular value decomposition did not converge; rescale the columns first")
+        })?;
+    }
+    let mut coefficients = vec![0.0; p];
+    kept.iter().zip(&b).for_each(|(j, b)| coefficients[*j] = *b);
+    let intercept = if fit_intercept { state.y_mean() - dot(&coefficients, state.x_mean()) } else { 0.0 };
+    Ok((coefficients, intercept))
+}
+
+/// From moments, or from the R factor where those do not suffice.
+fn fit_squares(
+    kind: &str,
+    statistics: &Statistics,
+    fit_intercept: bool,
+    alpha: f64,
+    max_condition: impl FnOnce(&Moments) -> f64,
+) -> Result<Fitted> {
+    let moments = statistics.get::<Moments>(&MOMENTS)?;
+    let equations = NormalEquations::new(&moments, fit_intercept)?;
+    if let Some(coefficients) = equations.solve(alpha, max_condition(&moments)) {
+        return Ok(Fitted::Model(equations.model(kind, coefficients)));
+    }
+    if !statistics.has(&TSQR) {
+        return Ok(Fitted::Needs(vec![Box::new(TsqrStatistic::new(moments.ncols()))]));
+    }
+    let state = statistics.get::<TsqrStatistic>(&TSQR)?;
+    let (coefficients, intercept) = solve_from_r(&state, fit_intercept, alpha)?;
+    Ok(Fitted::Model(Arc::new(LinearModel::new(kind, coefficients, intercept))))
+}
+
+/// Bytes of a fit from (p + 1)^2 products: states along the tree of blocks, the system, and `blocks` blocks of rows.
+pub(crate) fn product_cost(train: Shape, blocks: usize) -> FitCost {
+    let d = train.ncols + 1;
+    let depth = train.nrows.div_ceil(BLOCK_ROWS).max(1).ilog2() as usize + 2;
+    FitCost {
+        peak_bytes: (8 * (d * d * (depth + 5) + blocks * BLOCK_ROWS.min(train.nrows) * d)) as u64,
+        model_bytes: (8 * train.ncols + size_of::<LinearModel>()) as u64,
+    }
+}
+
+/// Statistics of the linear family.
+pub(crate) fn moments_of(cx: &StatisticContext) -> Vec<Box<dyn Statistic>> {
+    vec![Box::new(Moments::new(cx.ncols))]
+}
+
+/// Ordinary least squares: minimises ||y - Xb - b0||^2, scikit-learn's `LinearRegression`.
+///
+/// Merges: one pass over the rows sums [`Moments`], from which the normal equations are solved with columns scaled to unit
+/// length. When those are ill conditioned, beyond [`MAX_CONDITION`] ([`MAX_CONDITION_SMALL`] for tables of one block), a second
+/// pass brings the [`TsqrStatistic`]; without full column rank the coefficients are those of smallest norm, where singular
+/// values below 64 p eps of the largest count as zero, as in LAPACK's `gelsd`. Columns that do not vary get coefficient 0.
+///
+/// ```
+/// # use ensemble_core::*;
+/// use ensemble_native::LinearRegression;
+/// let mut moments = Moments::new(1);
+/// let x = MatRef::column_vector(&[0.0, 1.0, 2.0]);
+/// moments.absorb(&Block { x, y: &[1.0, 3.0, 5.0], first_row: 0 })?;
+/// let statistics = Statistics::new(vec![std::sync::Arc::new(moments)]);
+/// let Fitted::Model(model) = LinearRegression::new().fit_from(&statistics)? else { unreachable!() };
+/// let line = model.as_linear().expect("a line");
+/// assert!((line.coefficients[0] - 2.0).abs() < 1e-14 && (line.intercept - 1.0).abs() < 1e-14);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearRegression {
+    fit_intercept: bool,
+    positive: bool,
+}
+
+impl LinearRegression {
+    const KIND: &'static str = "native.linear_regression";
+
+    /// With an intercept, and coefficients of any sign.
+    pub fn new() -> Self {
+        Self { fit_intercept: true, positive: false }
+    }
+
+    /// Whether to fit an intercept; without one the rows are not centred.
+    #[must_use]
+    pub fn fit_intercept(mut self, fit_intercept: bool) -> Self {
+        self.fit_intercept = fit_intercept;
+        self
+    }
+
+    /// Whether coefficients are kept from being negative; then solved by the active set of
+    /// [`NonNegativeLeastSquares`](crate::NonNegativeLeastSquares), from moments alone.
+    #[must_use]
+    pub fn positive(mut self, positive: bool) -> Self {
+        self.positive = positive;
+        self
+    }
+}
+
+impl Default for LinearRegression {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Estimator for LinearRegression {
+    fn kind(&self) -> String {
+        Self::KIND.into()
+    }
+
+    fn access(&self) -> Access {
+        Access::Merge
+    }
+
+    fn cost(&self, train: Shape) -> FitCost {
+        product_cost(train, 2)
+    }
+
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        fit_by_merging(self, train, cx)
+    }
+
+    fn as_merge(&self) -> Option<&dyn MergeFit> {
+        Some(self)
+    }
+
+    fn is_linear(&self) -> bool {
+        true
+    }
+}
+
+impl MergeFit for LinearRegression {
+    fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
+        Ok(moments_of(cx))
+    }
+
+    fn affine_support(&self) -> Option<AffineShape> {
+        Some(AffineShape::General)
+    }
+
+    fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
+        if self.positive {
+            let moments = statistics.get::<Moments>(&MOMENTS)?;
+            let equations = NormalEquations::new(&moments, self.fit_intercept)?;
+            let set = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative);
+            return Ok(Fitted::Model(equations.model(Self::KIND, set.solve())));
+        }
+        fit_squares(Self::KIND, statistics, self.fit_intercept, 0.0, |m| {
+            if m.nrows() <= BLOCK_ROWS as f64 { MAX_CONDITION_SMALL } else { MAX_CONDITION }
+        })
+    }
+}
+
+/// Least squares with a penalty on the coefficients: minimises ||y - Xb - b0||^2 + alpha ||b||^2, scikit-learn's `Ridge`.
+/// The intercept is not penalised.
+///
+/// Merges as [`LinearRegression`] does; the second pass is made only when X'X + alpha I is ill conditioned still, beyond
+/// [`MAX_CONDITION`].
+///
+/// ```
+/// # use ensemble_core::*;
+/// use ensemble_native::Ridge;
+/// assert!(Ridge::new(-1.0).statistics(&StatisticContext::new(3)).is_err());
+/// assert_eq!(Ridge::default(), Ridge::new(1.0).fit_intercept(true));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ridge {
+    alpha: f64,
+    fit_intercept: bool,
+}
+
+impl Ridge {
+    const KIND: &'static str = "native.ridge";
+
+    /// With penalty `alpha`, 0 or more.
+    pub fn new(alpha: f64) -> Self {
+        Self { alpha, fit_intercept: true }
+    }
+
+    /// Whether to fit an intercept; without one the rows are not centred.
+    #[must_use]
+    pub fn fit_intercept(mut self, fit_intercept: bool) -> Self {
+        self.fit_intercept = fit_intercept;
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        not_negative(Self::KIND, "alpha", self.alpha)
+    }
+}
+
+impl Default for Ridge {
+    fn default() -> Self {
+        Self::new(1.0)
+    }
+}
+
+/// # Errors
+/// When `value` is negative, infinite or NaN.
+pub(crate) fn not_negative(kind: &str, name: &str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::parameter(kind, name, value, "a finite number, 0 or more"))
+}
+
+impl Estimator for Ridge {
+    fn kind(&self) -> String {
+        Self::KIND.into()
+    }
+
+    fn access(&self) -> Access {
+        Access::Merge
+    }
+
+    fn cost(&self, train: Shape) -> FitCost {
+        product_cost(train, 2)
+    }
+
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        fit_by_merging(self, train, cx)
+    }
+
+    fn as_merge(&self) -> Option<&dyn MergeFit> {
+        Some(self)
+    }
+
+    fn is_linear(&self) -> bool {
+        true
+    }
+}
+
+impl MergeFit for Ridge {
+    fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
+        self.check()?;
+        Ok(moments_of(cx))
+    }
+
+    fn affine_support(&self) -> Option<AffineShape> {
+        Some(AffineShape::General)
+    }
+
+    fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
+        self.check()?;
+        fit_squares(Self::KIND, statistics, self.fit_intercept, self.alpha, |_| MAX_CONDITION)
+    }
+}
+
+/// The parameter `fit_intercept`, `true` by default.
+pub(crate) const FIT_INTERCEPT: Parameter =
+    Parameter { name: "fit_intercept", default: "true", meaning: "whether to fit an intercept" };
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.add_kind(Kind {
+        name: LinearRegression::KIND,
+        parameters: &[
+            FIT_INTERCEPT,
+            Parameter { name: "positive", default: "false", meaning: "keep coefficients from being negative" },
+        ],
+        build: |params| {
+            Ok(Built::Learner(Arc::new(
+                LinearRegression::new()
+                    .fit_intercept(params.flag("fit_intercept", true)?)
+                    .positive(params.flag("positive", false)?),
+            )))
+        },
+    });
+    registry.add_kind(Kind {
+        name: Ridge::KIND,
+        parameters: &[
+            Parameter { name: "alpha", default: "1.0", meaning: "weight of the squared coefficients" },
+            FIT_INTERCEPT,
+        ],
+        build: |params| {
+            let ridge =
+                Ridge::new(params.number("alpha", 1.0)?).fit_intercept(params.flag("fit_intercept", true)?);
+            ridge.check()?;
+            Ok(Built::Learner(Arc::new(ridge)))
+        },
+    });
+}

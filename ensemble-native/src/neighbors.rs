@@ -1,0 +1,648 @@
+//! k nearest neighbours, with one index per fold.
+//!
+//! The k nearest rows of a training set are among the k nearest rows of each of its folds. So every fold is indexed once, and
+//! the K + 1 models of an ensemble share the K indexes: the statistic's merge joins lists of handles and copies no point. A
+//! table of few columns gets a k-d tree per fold, which copies the points; a table of many is scanned where it lies.
+//!
+//! A diagonal map between the table and the learner changes distances and no index: a scan maps rows on their way, and a tree
+//! is asked for a ball that holds the wanted neighbours, whose distances are then computed in the mapped columns. Every
+//! answer is that of an exhaustive search: the least (distance, row), whatever the folds, the index and the threads.
+
+mod brute;
+mod fold;
+mod search;
+mod tree;
+
+use std::{borrow::Cow, num::NonZero, sync::Arc};
+
+use ensemble_core::{
+    Access, Affine, AffineShape, Block, Built, DenseTable, Error, Estimator, FitContext, FitCost, Fitted,
+    FittedTransform, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Params, Record,
+    Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Table, Train,
+    check_prediction, fit_by_merging, same_type,
+};
+use rayon::prelude::*;
+
+use self::{
+    fold::{FoldIndex, Part, Source, Targets, check_source},
+    search::{Neighbor, Search, Space},
+};
+
+const KIND: &str = "native.k_neighbors_regressor";
+
+/// Queries answered by one task.
+const QUERIES: usize = 256;
+/// Queries answered before their predictions are written.
+const ROUND: usize = 64 * QUERIES;
+
+/// How much each neighbour counts in a prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// All alike.
+    #[default]
+    Uniform,
+    /// By the inverse of its distance; neighbours at distance 0, if any, count alone and alike.
+    Distance,
+}
+
+/// How neighbours are found. The answers are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Trees up to 15 columns, scans beyond.
+    #[default]
+    Auto,
+    /// A k-d tree per fold: 8 bytes a value and 4 a row. Up to 15 columns.
+    KdTree,
+    /// A scan of all training rows per block of queries. Keeps nothing but the table's handle.
+    Brute,
+}
+
+impl Weights {
+    const fn name(self) -> &'static str {
+        match self {
+            Weights::Uniform => "uniform",
+            Weights::Distance => "distance",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        match text {
+            "uniform" => Ok(Weights::Uniform),
+            "distance" => Ok(Weights::Distance),
+            _ => Err(Error::parameter(KIND, "weights", text, "uniform or distance")),
+        }
+    }
+}
+
+impl Algorithm {
+    const fn name(self) -> &'static str {
+        match self {
+            Algorithm::Auto => "auto",
+            Algorithm::KdTree => "kd_tree",
+            Algorithm::Brute => "brute",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Algorithm::Auto),
+            "kd_tree" => Ok(Algorithm::KdTree),
+            "brute" => Ok(Algorithm::Brute),
+            _ => Err(Error::parameter(KIND, "algorithm", text, "auto, kd_tree or brute")),
+        }
+    }
+
+    /// The index of a table of `ncols` columns.
+    fn shape(self, ncols: usize, behind: Option<AffineShape>) -> Result<fold::Shape> {
+        match self {
+            Algorithm::KdTree if ncols > tree::MAX_COLUMNS => Err(Error::parameter(
+                KIND,
+                "algorithm",
+                "kd_tree",
+                format!(
+                    "a tree takes up to {} columns and the table has {ncols}; use auto",
+                    tree::MAX_COLUMNS
+                ),
+            )),
+            Algorithm::Auto | Algorithm::KdTree if ncols <= tree::MAX_COLUMNS => {
+                Ok(if behind.is_some() { fold::Shape::SpreadTree } else { fold::Shape::Tree })
+            }
+            _ => Ok(fold::Shape::Rows),
+        }
+    }
+}
+
+/// Predict the mean target of the `n_neighbors` nearest training rows, by Euclidean distance.
+///
+/// Fitting costs one pass and, up to 15 columns, a tree per fold: 8 bytes a value, 4 bytes and less than 2 more a row. All
+/// models over the same folds share the trees. With more columns, or [`Algorithm::Brute`], nothing is built and predictions
+/// read the table again. Where the table or its targets are only borrowed, the statistic copies them.
+///
+/// Of rows at equal distance the first in the table counts. Predictions are NaN for rows with values that are not finite.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ensemble_core::{
+///     DenseTable, Estimator, FitContext, FoldView, Heap, Ledger, MatMut, MatRef, Order, Rows, Table, Train,
+/// };
+/// use ensemble_native::KNeighborsRegressor;
+///
+/// let x: Arc<dyn Table> = Arc::new(DenseTable::column(vec![0.0, 1.0, 2.0, 3.0]));
+/// let y: Arc<dyn Table> = Arc::new(DenseTable::column(vec![0.0, 0.0, 1.0, 1.0]));
+/// let rows = Rows::all(4);
+/// let train = Train::new(FoldView::new(x.as_mat(), &rows)?, FoldView::new(y.as_mat(), &rows)?)?;
+/// let ledger = Ledger::default();
+/// let cx = FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) };
+/// let model = KNeighborsRegressor::new().n_neighbors(2).fit(&train, &cx)?;
+/// let mut out = [0.0];
+/// model.predict_into(MatRef::new(&[1.6], 1, 1, Order::C)?, MatMut::column_vector(&mut out))?;
+/// assert_eq!(out, [0.5]);
+/// # Ok::<(), ensemble_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KNeighborsRegressor {
+    n_neighbors: usize,
+    weights: Weights,
+    algorithm: Algorithm,
+}
+
+impl Default for KNeighborsRegressor {
+    fn default() -> Self {
+        Self { n_neighbors: 5, weights: Weights::default(), algorithm: Algorithm::default() }
+    }
+}
+
+impl KNeighborsRegressor {
+    /// Five neighbours, weighted alike, by whichever algorithm suits the table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With `n` neighbours: at least 1, at most the training rows, checked when it is fitted.
+    #[must_use]
+    pub fn n_neighbors(mut self, n: usize) -> Self {
+        self.n_neighbors = n;
+        self
+    }
+
+    /// With neighbours weighted so.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// With neighbours found so.
+    #[must_use]
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    fn from_params(params: &Params) -> Result<Self> {
+        let learner = Self::new()
+            .n_neighbors(params.count("n_neighbors", 5)?)
+            .weights(Weights::parse(params.word("weights", "uniform"))?)
+            .algorithm(Algorithm::parse(params.word("algorithm", "auto"))?);
+        learner.neighbors()?;
+        Ok(learner)
+    }
+
+    fn neighbors(&self) -> Result<NonZero<usize>> {
+        NonZero::new(self.n_neighbors).ok_or_else(|| Error::parameter(KIND, "n_neighbors", 0, "1 or more"))
+    }
+
+    /// The state to answer from. Where other learners' trees are at hand too, those in the columns' own units serve a bare
+    /// learner best, and those in units of the spreads one behind a scaler.
+    fn pick<'a>(&self, statistics: &'a Statistics) -> Result<Cow<'a, NeighborStatistic>> {
+        let get = |shape| statistics.get::<NeighborStatistic>(&key(shape));
+        if self.algorithm == Algorithm::Brute {
+            return get(fold::Shape::Rows);
+        }
+        match (get(fold::Shape::Tree), get(fold::Shape::SpreadTree)) {
+            (Ok(tree), _) if tree.space.is_identity() => Ok(tree),
+            (_, Ok(tree)) | (Ok(tree), Err(_)) => Ok(tree),
+            (Err(e), Err(_)) if self.algorithm == Algorithm::KdTree => Err(e),
+            (Err(_), Err(_)) => get(fold::Shape::Rows),
+        }
+    }
+
+    fn uses_trees(&self, ncols: usize) -> bool {
+        self.algorithm.shape(ncols, None).is_ok_and(|s| s == fold::Shape::Tree)
+    }
+}
+
+impl Estimator for KNeighborsRegressor {
+    fn kind(&self) -> String {
+        KIND.into()
+    }
+
+    fn access(&self) -> Access {
+        Access::Merge
+    }
+
+    fn cost(&self, train: Shape) -> FitCost {
+        let own = size_of::<KNeighborsModel>() as u64;
+        if !self.uses_trees(train.ncols) {
+            return FitCost { peak_bytes: own, model_bytes: own };
+        }
+        let model_bytes = own + tree::tree_bytes(train.nrows, train.ncols);
+        // While a tree is built: the points in one piece, unless they are that already, and an order of 4 bytes a row.
+        FitCost { peak_bytes: model_bytes + train.bytes() + 4 * train.nrows as u64, model_bytes }
+    }
+
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        fit_by_merging(self, train, cx)
+    }
+
+    fn as_merge(&self) -> Option<&dyn MergeFit> {
+        Some(self)
+    }
+
+    fn predicts_slowly(&self) -> bool {
+        true
+    }
+}
+
+impl MergeFit for KNeighborsRegressor {
+    fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
+        self.neighbors()?;
+        // Trees in the columns' own units and in their spreads are two statistics; the learner reads whichever there is.
+        Ok(vec![Box::new(NeighborStatistic::new(self.algorithm.shape(cx.ncols, cx.behind)?, cx)?)])
+    }
+
+    fn affine_support(&self) -> Option<AffineShape> {
+        Some(AffineShape::Diagonal)
+    }
+
+    fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
+        let k = self.neighbors()?;
+        let rows = self.pick(statistics)?;
+        let nrows: usize = rows.folds.iter().map(|f| f.nrows()).sum();
+        if k.get() > nrows {
+            return Err(Error::parameter(
+                KIND,
+                "n_neighbors",
+                k,
+                format!("at most the {nrows} training rows"),
+            ));
+        }
+        Ok(Fitted::Model(Arc::new(KNeighborsModel {
+            folds: rows.folds.clone(),
+            space: rows.space.clone(),
+            k,
+            weights: self.weights,
+            algorithm: self.algorithm,
+        })))
+    }
+}
+
+fn key(shape: fold::Shape) -> StatisticKey {
+    match shape {
+        fold::Shape::Rows => StatisticKey::new("neighbors:rows"),
+        fold::Shape::Tree => StatisticKey::new("neighbors:tree"),
+        fold::Shape::SpreadTree => StatisticKey::new("neighbors:spread_tree"),
+    }
+}
+
+/// Where training rows stand, then an index per fold. Merging states of folds joins handles.
+#[derive(Clone)]
+struct NeighborStatistic {
+    shape: fold::Shape,
+    source: Source,
+    /// Rows of the fold being absorbed, in order.
+    open: Vec<Arc<Part>>,
+    folds: Vec<Arc<FoldIndex>>,
+    space: Space,
+}
+
+impl NeighborStatistic {
+    fn new(shape: fold::Shape, cx: &StatisticContext) -> Result<Self> {
+        if cx.ncols == 0 {
+            return Err(Error::shape("columns to measure distances in, at least", 1, 0));
+        }
+        let source = Source { ncols: cx.ncols, table: cx.table.clone(), target: cx.target.clone() };
+        check_source(&source)?;
+        Ok(Self { shape, source, open: Vec::new(), folds: Vec::new(), space: Space::new(cx.ncols) })
+    }
+
+    /// Append a part, joined to the one before when neither holds a copy.
+    fn push(&mut self, part: &Arc<Part>) {
+        if let Some(last) = self.open.last_mut()
+            && last.rows.end == part.rows.start
+            && [&*last, part].iter().all(|p| p.x.is_empty() && p.y.is_empty())
+        {
+            *last = Arc::new(Part { rows: last.rows.start..part.rows.end, x: Vec::new(), y: Vec::new() });
+        } else {
+            self.open.push(Arc::clone(part));
+        }
+    }
+}
+
+impl Statistic for NeighborStatistic {
+    fn key(&self) -> StatisticKey {
+        key(self.shape)
+    }
+
+    fn empty(&self) -> Box<dyn Statistic> {
+        Box::new(Self {
+            shape: self.shape,
+            source: self.source.clone(),
+            open: Vec::new(),
+            folds: Vec::new(),
+            space: Space::new(self.source.ncols),
+        })
+    }
+
+    fn duplicate(&self) -> Box<dyn Statistic> {
+        Box::new(self.clone())
+    }
+
+    fn absorb(&mut self, block: &Block<'_>) -> Result<()> {
+        let (nrows, ncols) = (block.x.nrows(), block.x.ncols());
+        if ncols != self.source.ncols {
+            return Err(Error::shape("columns of a block", self.source.ncols, ncols));
+        }
+        if block.y.len() != nrows {
+            return Err(Error::shape("targets of a block", nrows, block.y.len()));
+        }
+        let rows = block.first_row..block.first_row + nrows;
+        for table in [&self.source.table, &self.source.target].into_iter().flatten() {
+            table.as_mat().rows(rows.start..rows.end)?;
+        }
+        if nrows == 0 {
+            return Ok(());
+        }
+        let mut x = Vec::new();
+        if self.source.table.is_none() {
+            x.resize(nrows * ncols, 0.0);
+            fold::fill(block.x, &mut x);
+        }
+        let mut y = Vec::new();
+        if self.source.target.is_none() {
+            y.extend_from_slice(block.y);
+        }
+        self.push(&Arc::new(Part { rows, x, y }));
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Statistic) -> Result<()> {
+        let other = same_type::<Self>(other)?;
+        if other.source.ncols != self.source.ncols || other.shape != self.shape {
+            return Err(Error::shape("columns of a merged state", self.source.ncols, other.source.ncols));
+        }
+        if !other.folds.is_empty() && !self.folds.is_empty() && other.space.maps() != self.space.maps() {
+            return Err(Error::unsupported("neighbours behind different maps cannot be merged"));
+        }
+        if self.folds.is_empty() {
+            self.space = other.space.clone();
+        }
+        other.open.iter().for_each(|part| self.push(part));
+        self.folds.extend(other.folds.iter().cloned());
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<()> {
+        if !self.open.is_empty() {
+            self.folds.push(Arc::new(FoldIndex::build(&self.source, &mut self.open, self.shape)?));
+            self.open = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn resized(&self, cx: &StatisticContext) -> Result<Box<dyn Statistic>> {
+        Ok(Box::new(Self::new(self.shape, cx)?))
+    }
+
+    /// The indexes count in every state that holds a handle to them.
+    fn bytes(&self) -> u64 {
+        self.open.iter().map(|p| p.bytes()).sum::<u64>() + self.folds.iter().map(|f| f.bytes()).sum::<u64>()
+    }
+
+    fn bytes_for(&self, nrows: usize) -> u64 {
+        let ncols = self.source.ncols;
+        let tree = if self.shape == fold::Shape::Rows { 0 } else { tree::tree_bytes(nrows, ncols) };
+        let x = if self.source.table.is_none() { Shape { nrows, ncols }.bytes() } else { 0 };
+        let y = if self.source.target.is_none() { nrows as u64 * 8 } else { 0 };
+        tree + x + y
+    }
+
+    fn is_finite(&self) -> Option<bool> {
+        None
+    }
+
+    fn keeps_places(&self) -> bool {
+        true
+    }
+
+    fn affine_support(&self) -> Option<AffineShape> {
+        Some(AffineShape::Diagonal)
+    }
+
+    fn affine(&self, map: &Affine) -> Result<Box<dyn Statistic>> {
+        if map.scale().is_none() {
+            return Err(Error::unsupported("neighbours are carried through diagonal maps only"));
+        }
+        if map.n_in() != self.source.ncols {
+            return Err(Error::shape("columns of a map", self.source.ncols, map.n_in()));
+        }
+        Ok(Box::new(Self { space: self.space.behind(map.clone()), ..self.clone() }))
+    }
+}
+
+/// Training rows that answer with the mean target of the nearest.
+///
+/// Holds handles: to the table and its targets, or copies of them where they were borrowed, and to the folds' indexes, which
+/// it shares with the other models over the same folds. Predicting takes the rows in tasks of 256 on the current rayon pool;
+/// the values do not depend on how rows are grouped. A scan reads every training row once per task.
+pub struct KNeighborsModel {
+    folds: Vec<Arc<FoldIndex>>,
+    space: Space,
+    k: NonZero<usize>,
+    weights: Weights,
+    algorithm: Algorithm,
+}
+
+impl KNeighborsModel {
+    /// Name of the record of a model.
+    pub const RECORD: &'static str = "k_neighbors_regressor";
+
+    /// Neighbours per row.
+    pub fn n_neighbors(&self) -> usize {
+        self.k.get()
+    }
+
+    /// The nearest training rows of each row of `x`, nearest first, `n_neighbors` per row: their distances, and their rows
+    /// in the table. Rows with values that are not finite get NaN and `usize::MAX`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](ensemble_core::ErrorKind::Shape) when sizes differ.
+    pub fn neighbors_into(&self, x: MatRef<'_>, distances: &mut [f64], rows: &mut [usize]) -> Result<()> {
+        let k = self.k.get();
+        if x.ncols() != self.space.ncols() {
+            return Err(Error::shape("columns to find neighbours in", self.space.ncols(), x.ncols()));
+        }
+        for len in [distances.len(), rows.len()] {
+            if len != x.nrows() * k {
+                return Err(Error::shape("room for neighbours", x.nrows() * k, len));
+            }
+        }
+        let tasks = distances.par_chunks_mut(QUERIES * k).zip(rows.par_chunks_mut(QUERIES * k)).enumerate();
+        tasks.try_for_each(|(task, (distances, rows))| {
+            distances.fill(f64::NAN);
+            rows.fill(usize::MAX);
+            let first = task * QUERIES;
+            self.answer(x.rows(first..(first + QUERIES).min(x.nrows()))?, &mut |query, found| {
+                for (at, neighbor) in found.iter().enumerate() {
+                    distances[query * k + at] = neighbor.distance.sqrt();
+                    rows[query * k + at] = neighbor.row;
+                }
+            });
+            Ok(())
+        })
+    }
+
+    /// The neighbours of a few rows, on this thread.
+    fn answer(&self, x: MatRef<'_>, each: &mut dyn FnMut(usize, &[Neighbor])) {
+        let search = Search::new(&self.folds, &self.space, self.k);
+        match x.as_slice() {
+            Some(queries) if x.order() == Order::C => search.run(queries, each),
+            _ => {
+                let mut queries = vec![0.0; x.nrows() * x.ncols()];
+                fold::fill(x, &mut queries);
+                search.run(&queries, each);
+            }
+        }
+    }
+
+    /// The prediction from neighbours, nearest first.
+    fn combine(&self, found: &[Neighbor], targets: &[Targets<'_>]) -> f64 {
+        let target = |n: &Neighbor| targets[n.fold as usize].get(n.position, n.row);
+        let mean = |found: &[Neighbor]| found.iter().map(target).sum::<f64>() / found.len() as f64;
+        match self.weights {
+            Weights::Uniform => mean(found),
+            Weights::Distance => {
+                let same = found.partition_point(|n| n.distance == 0.0);
+                if same > 0 {
+                    return mean(&found[..same]);
+                }
+                let (mut sum, mut weights) = (0.0, 0.0);
+                for neighbor in found {
+                    let weight = 1.0 / neighbor.distance.sqrt();
+                    sum += weight * target(neighbor);
+                    weights += weight;
+                }
+                sum / weights
+            }
+        }
+    }
+
+    /// From what [`Model::to_record`] gave: one fold of all rows, indexed anew.
+    ///
+    /// # Errors
+    /// When a part is missing or of the wrong size.
+    pub fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
+        let (x, y) = (record.array("x")?, record.array("y")?);
+        let &[nrows, ncols] = x.shape.as_slice() else {
+            return Err(Error::spec(Self::RECORD, "the array 'x' is not a matrix"));
+        };
+        if y.data.len() != nrows {
+            return Err(Error::shape("targets of a saved model", nrows, y.data.len()));
+        }
+        let k = record.count("n_neighbors")?;
+        let algorithm = Algorithm::parse(&record.text("algorithm")?)?;
+        let weights = Weights::parse(&record.text("weights")?)?;
+        let k = NonZero::new(k).filter(|k| k.get() <= nrows).ok_or_else(|| {
+            Error::parameter(KIND, "n_neighbors", k, format!("1 to the {nrows} saved rows"))
+        })?;
+        let mut space = Space::new(ncols);
+        for child in record.children() {
+            let map = registry.load_transform(child)?;
+            match map.as_affine() {
+                Some(map) if map.scale().is_some_and(|s| s.len() == ncols) => {
+                    space = space.behind(map.clone())
+                }
+                _ => {
+                    return Err(Error::spec(
+                        Self::RECORD,
+                        "a saved map is not diagonal or not as wide as the rows",
+                    ));
+                }
+            }
+        }
+        let behind = (!space.is_identity()).then_some(AffineShape::Diagonal);
+        let table: Arc<dyn Table> = Arc::new(DenseTable::new(x.data.clone(), nrows, ncols, Order::C)?);
+        let target: Arc<dyn Table> = Arc::new(DenseTable::column(y.data.clone()));
+        let cx = StatisticContext::new(ncols).with_tables(Some(&table), Some(&target));
+        let mut rows = NeighborStatistic::new(algorithm.shape(ncols, behind)?, &cx)?;
+        rows.absorb(&Block { x: table.as_mat(), y: &y.data, first_row: 0 })?;
+        rows.seal()?;
+        Ok(Self { folds: rows.folds, space, k, weights, algorithm })
+    }
+}
+
+impl Model for KNeighborsModel {
+    fn n_inputs(&self) -> usize {
+        self.space.ncols()
+    }
+
+    fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
+        check_prediction(self, x, &out)?;
+        let mut predicted = vec![f64::NAN; x.nrows().min(ROUND)];
+        let targets: Vec<Targets<'_>> = self.folds.iter().map(|f| f.targets()).collect();
+        for (round, x) in x.row_blocks(ROUND).enumerate() {
+            let predicted = &mut predicted[..x.nrows()];
+            predicted.par_chunks_mut(QUERIES).enumerate().try_for_each(|(task, predicted)| {
+                predicted.fill(f64::NAN);
+                let first = task * QUERIES;
+                let queries = x.rows(first..first + predicted.len())?;
+                self.answer(queries, &mut |query, found| predicted[query] = self.combine(found, &targets));
+                Ok::<(), Error>(())
+            })?;
+            for (row, value) in predicted.iter().enumerate() {
+                out.set(round * ROUND + row, 0, *value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Indexes and copies that other models share count in full.
+    fn bytes(&self) -> u64 {
+        let maps = self.space.maps().len() * self.space.ncols() * 16;
+        self.folds.iter().map(|f| f.bytes()).sum::<u64>() + (maps + size_of::<Self>()) as u64
+    }
+
+    /// Copies every training row and target: the file stands without the table.
+    fn to_record(&self) -> Result<Record> {
+        let ncols = self.space.ncols();
+        let nrows = self.folds.iter().map(|f| f.nrows()).sum::<usize>();
+        let mut x = vec![0.0; nrows * ncols];
+        let mut y = Vec::with_capacity(nrows);
+        let mut rows = x.chunks_exact_mut(ncols);
+        for fold in &self.folds {
+            let targets = fold.targets();
+            for (position, row) in (0..fold.nrows()).zip(&mut rows) {
+                fold.copy_row(position, row);
+                y.push(targets.get(position, fold.row(position)));
+            }
+        }
+        let mut record = Record::new(Self::RECORD)
+            .with_field("n_neighbors", self.k.get())
+            .with_text("weights", self.weights.name())
+            .with_text("algorithm", self.algorithm.name())
+            .with_array("x", &[nrows, ncols], x)
+            .with_array("y", &[nrows], y);
+        for map in self.space.maps() {
+            record = record.with_child(map.to_record()?);
+        }
+        Ok(record)
+    }
+}
+
+/// Offer the kind, and the loader of its models.
+pub(crate) fn register(registry: &mut Registry) {
+    registry.add_kind(Kind {
+        name: KIND,
+        parameters: &[
+            Parameter {
+                name: "n_neighbors",
+                default: "5",
+                meaning: "training rows that a prediction averages",
+            },
+            Parameter {
+                name: "weights",
+                default: "uniform",
+                meaning: "uniform, or distance for their inverse",
+            },
+            Parameter {
+                name: "algorithm",
+                default: "auto",
+                meaning: "auto, kd_tree (up to 15 columns) or brute",
+            },
+        ],
+        build: |params| Ok(Built::Learner(Arc::new(KNeighborsRegressor::from_params(params)?))),
+    });
+    registry.add_loader(KNeighborsModel::RECORD, |record, registry| {
+        Ok(Loaded::Model(Arc::new(KNeighborsModel::from_record(record, registry)?)))
+    });
+}

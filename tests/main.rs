@@ -1,0 +1,6 @@
+//! The workspace as its users see it: mapped files, native learners and the engine together.
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod bits;
+mod contiguous;
+mod support;

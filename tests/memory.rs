@@ -1,0 +1,98 @@
+//! No copy of the data for any number of folds and threads, measured on the whole process: one test, one process.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ensemble::{
+    KFold, Layer, Order, SuperLearner, Transformer,
+    memmap::{MappedTable, SpillDir},
+    native::{
+        Center, ElasticNet, Lasso, LinearRegression, MinMaxScaler, NonNegativeLeastSquares, Ridge, StandardScaler,
+    },
+};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// `Anonymous` of the whole process, in bytes, as the kernel sums it over all mappings.
+fn anonymous() -> u64 {
+    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = text.lines().find(|l| l.starts_with("Anonymous:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// The greatest `Anonymous` while `run` runs.
+fn peak_anonymous<T>(run: impl FnOnce() -> T) -> (T, u64) {
+    let (stop, peak) = (AtomicBool::new(false), AtomicU64::new(anonymous()));
+    let out = std::thread::scope(|s| {
+        s.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                peak.fetch_max(anonymous(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let out = run();
+        stop.store(true, Ordering::Relaxed);
+        out
+    });
+    (out, peak.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (xp, yp) = support::friedman(dir.path(), 1_000_000, 50, Order::C);
+    let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
+    let data_bytes = 1_000_000 * 50 * 8;
+    let scaled: [Arc<dyn Transformer>; 1] = [Arc::new(StandardScaler::new())];
+    let squeezed: [Arc<dyn Transformer>; 1] = [Arc::new(MinMaxScaler::new())];
+    let centred: [Arc<dyn Transformer>; 1] = [Arc::new(Center::new())];
+    let layer = Layer::new()
+        .case("scaled", &scaled, [ensemble::Learner::new("lasso", Arc::new(Lasso::new(0.05)))])
+        .case("squeezed", &squeezed, [ensemble::Learner::new("net", Arc::new(ElasticNet::new(0.01)))])
+        .case("centred", &centred, [ensemble::Learner::new("ridge", Arc::new(Ridge::new(1.0)))])
+        .learner("ols", LinearRegression::new());
+    let mut peaks = Vec::new();
+    let mut first: Option<Vec<f64>> = None;
+    for k in [2, 3, 5, 10, 20] {
+        for threads in [1, 2, 4, 8] {
+            let learner = SuperLearner::new(KFold::new(k))
+                .layer(layer.clone())
+                .meta(NonNegativeLeastSquares::new())
+                .threads(threads)
+                .scratch(Arc::new(SpillDir::temp()));
+            HEAP.reset_peak_usage();
+            let before = HEAP.current_usage();
+            let (fitted, peak) = peak_anonymous(|| learner.fit(&x, &y).unwrap());
+            let report = fitted.report();
+            assert!(report.as_planned, "K={k} threads={threads}: plan and ledger differ");
+            assert_eq!(report.totals.gathered_bytes, 0);
+            assert_eq!(report.totals.spilled_bytes, 0);
+            assert_eq!(report.totals.prediction_bytes, 0, "the meta-learner is fitted from statistics");
+            assert_eq!(report.totals.data_passes, 1);
+            let heap = (HEAP.peak_usage() - before) as u64;
+            assert!(heap < data_bytes / 40, "K={k} threads={threads}: {heap} bytes of heap");
+            assert!(peak < 32 << 20, "K={k} threads={threads}: {peak} bytes of anonymous memory");
+            peaks.push(peak);
+            if k == 5 {
+                let form = fitted.layers()[0][0].model().as_linear().unwrap();
+                match &first {
+                    None => first = Some(form.coefficients.to_vec()),
+                    Some(f) => assert_eq!(f, form.coefficients, "same bits for every number of threads"),
+                }
+            }
+        }
+    }
+    let spread = peaks.iter().max().unwrap() - peaks.iter().min().unwrap();
+    assert!(spread < 8 << 20, "anonymous memory varies by {spread} bytes over folds and threads: {peaks:?}");
+}

@@ -1,0 +1,82 @@
+//! Learners and files for the tests of the whole workspace.
+
+use std::{path::Path, sync::Arc};
+
+use ensemble::{
+    Access, Error, Estimator, FitContext, FitCost, Friedman1, LinearModel, Model, Order, Result, Shape, Train,
+    memmap::NpyWriter,
+};
+
+/// Wants all rows as one matrix, and adds them up in a fixed order: its bits tell whether the rows were right.
+pub(crate) struct WholeMatrix(pub(crate) Option<Order>);
+
+impl Estimator for WholeMatrix {
+    fn kind(&self) -> String {
+        "test.whole_matrix".into()
+    }
+    fn access(&self) -> Access {
+        Access::Contiguous(self.0)
+    }
+    fn cost(&self, train: Shape) -> FitCost {
+        FitCost { peak_bytes: train.ncols as u64 * 16, model_bytes: train.ncols as u64 * 8 }
+    }
+    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        let (x, y) = (train.contiguous_x()?, train.contiguous_y()?);
+        if self.0.is_some_and(|o| o != x.order()) {
+            return Err(Error::unsupported("the matrix has another order than declared"));
+        }
+        let mut sums = vec![0.0; x.ncols()];
+        for (row, y) in y.iter().enumerate() {
+            for (column, sum) in sums.iter_mut().enumerate() {
+                *sum += x.get(row, column) * y;
+            }
+        }
+        let n = x.nrows() as f64;
+        Ok(Arc::new(LinearModel::new("test", sums.iter().map(|s| s / n).collect(), 0.0)))
+    }
+}
+
+/// The same sums from runs of rows.
+pub(crate) struct Runs;
+
+impl Estimator for Runs {
+    fn kind(&self) -> String {
+        "test.runs".into()
+    }
+    fn access(&self) -> Access {
+        Access::Segments
+    }
+    fn cost(&self, train: Shape) -> FitCost {
+        FitCost { peak_bytes: train.ncols as u64 * 16, model_bytes: train.ncols as u64 * 8 }
+    }
+    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        let mut sums = vec![0.0; train.shape().ncols];
+        for (x, y) in train.x().segments().zip(train.y()) {
+            for (row, y) in y.iter().enumerate() {
+                for (column, sum) in sums.iter_mut().enumerate() {
+                    *sum += x.get(row, column) * y;
+                }
+            }
+        }
+        let n = train.shape().nrows as f64;
+        Ok(Arc::new(LinearModel::new("test", sums.iter().map(|s| s / n).collect(), 0.0)))
+    }
+}
+
+/// Write friedman1 rows to `X.npy` and `y.npy` in `dir`.
+pub(crate) fn friedman(dir: &Path, nrows: usize, ncols: usize, order: Order) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (xp, yp) = (dir.join(format!("X{order:?}.npy")), dir.join(format!("y{order:?}.npy")));
+    let source = Friedman1::new(20171, ncols, 1.0).unwrap();
+    let mut x = NpyWriter::create(&xp, nrows, ncols, order).unwrap();
+    let mut y = NpyWriter::create_vector(&yp, nrows).unwrap();
+    let (mut xb, mut yb) = (vec![0.0; 1024 * ncols], vec![0.0; 1024]);
+    for start in (0..nrows).step_by(1024) {
+        let n = 1024.min(nrows - start);
+        source.rows_into(start, &mut xb[..n * ncols], &mut yb[..n]);
+        x.write_rows(&xb[..n * ncols]).unwrap();
+        y.write_rows(&yb[..n]).unwrap();
+    }
+    x.finish().unwrap();
+    y.finish().unwrap();
+    (xp, yp)
+}
