@@ -192,13 +192,18 @@ impl Region {
 
     /// See [`ensemble_core::Table::contiguous_cost`].
     pub(crate) fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {
-        if rows.end() > self.shape.nrows {
+        Self::contiguous_cost_at(self.start(), self.shape, self.order, rows)
+    }
+
+    /// The same for values that start `start` bytes into a file, before there is one.
+    pub(crate) fn contiguous_cost_at(start: u64, shape: Shape, order: Order, rows: &Rows) -> Option<u64> {
+        if rows.end() > shape.nrows {
             return None;
         }
-        if rows.runs().len() < 2 || self.shape.ncols == 0 {
+        if rows.runs().len() < 2 || shape.ncols == 0 {
             return Some(0);
         }
-        Some(self.layout(rows)?.bytes_copied())
+        Some(rewire::layout(start, shape, order, rows)?.bytes_copied())
     }
 
     /// See [`ensemble_core::Table::contiguous`].

@@ -100,6 +100,11 @@ impl Scratch for SpillDir {
         Ok(Box::new(SpillMatrix { region }))
     }
 
+    /// Exact: what a rewired view of the finished matrix will copy.
+    fn contiguous_cost(&self, shape: Shape, order: Order, rows: &Rows) -> Option<u64> {
+        Region::contiguous_cost_at(0, shape, order, rows)
+    }
+
     fn is_anonymous(&self) -> bool {
         false
     }

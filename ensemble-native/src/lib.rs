@@ -17,7 +17,7 @@ mod tsqr;
 pub use coordinate_descent::{ElasticNet, Lasso};
 pub use linear::{LinearRegression, MAX_CONDITION, MAX_CONDITION_SMALL, Ridge};
 pub use mean::Mean;
-pub use neighbors::{KNeighborsModel, KNeighborsRegressor, Weights};
+pub use neighbors::{Algorithm, KNeighborsModel, KNeighborsRegressor, Weights};
 pub use nonnegative::{ConvexCombination, NonNegativeLeastSquares};
 pub use scalers::{Center, MinMaxScaler, Norm, Normalizer, StandardScaler};
 pub use tsqr::{TSQR, TsqrStatistic};

@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// Normal equations are solved up to this condition number of X'X with columns scaled to unit length (1-norm, estimated):
-/// coefficients then keep about nine digits. Beyond it, a second pass brings the R factor.
+/// the vector of coefficients then keeps about nine digits, in those units. Beyond it, a second pass brings the R factor.
 pub const MAX_CONDITION: f64 = 1e7;
 
-/// The same limit for least squares on a table of at most one block, where a second pass costs nothing worth saving:
-/// coefficients keep about thirteen digits.
+/// The same limit for training sets of at most one block of rows, where a second pass costs nothing worth saving: about
+/// thirteen digits are kept.
 pub const MAX_CONDITION_SMALL: f64 = 1e3;
 
 /// Sums of squares this small about a mean are the rounding of a constant column: that column carries no information.
@@ -184,11 +184,12 @@ fn fit_squares(
     statistics: &Statistics,
     fit_intercept: bool,
     alpha: f64,
-    max_condition: impl FnOnce(&Moments) -> f64,
 ) -> Result<Fitted> {
     let moments = statistics.get::<Moments>(&MOMENTS)?;
     let equations = NormalEquations::new(&moments, fit_intercept)?;
-    if let Some(coefficients) = equations.solve(alpha, max_condition(&moments)) {
+    // The rule looks at these statistics alone, never at which others are there: what other learners ask for changes no bit.
+    let limit = if moments.nrows() <= BLOCK_ROWS as f64 { MAX_CONDITION_SMALL } else { MAX_CONDITION };
+    if let Some(coefficients) = equations.solve(alpha, limit) {
         return Ok(Fitted::Model(equations.model(kind, coefficients)));
     }
     if !statistics.has(&TSQR) {
@@ -217,7 +218,7 @@ pub(crate) fn moments_of(cx: &StatisticContext) -> Vec<Box<dyn Statistic>> {
 /// Ordinary least squares: minimises ||y - Xb - b0||^2, scikit-learn's `LinearRegression`.
 ///
 /// Merges: one pass over the rows sums [`Moments`], from which the normal equations are solved with columns scaled to unit
-/// length. When those are ill conditioned, beyond [`MAX_CONDITION`] ([`MAX_CONDITION_SMALL`] for tables of one block), a second
+/// length. When those are ill conditioned, beyond [`MAX_CONDITION`] ([`MAX_CONDITION_SMALL`] for up to one block of rows), a second
 /// pass brings the [`TsqrStatistic`]; without full column rank the coefficients are those of smallest norm, where singular
 /// values below 64 p eps of the largest count as zero, as in LAPACK's `gelsd`. Columns that do not vary get coefficient 0.
 ///
@@ -311,17 +312,15 @@ impl MergeFit for LinearRegression {
             let set = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative);
             return Ok(Fitted::Model(equations.model(Self::KIND, set.solve())));
         }
-        fit_squares(Self::KIND, statistics, self.fit_intercept, 0.0, |m| {
-            if m.nrows() <= BLOCK_ROWS as f64 { MAX_CONDITION_SMALL } else { MAX_CONDITION }
-        })
+        fit_squares(Self::KIND, statistics, self.fit_intercept, 0.0)
     }
 }
 
 /// Least squares with a penalty on the coefficients: minimises ||y - Xb - b0||^2 + alpha ||b||^2, scikit-learn's `Ridge`.
 /// The intercept is not penalised.
 ///
-/// Merges as [`LinearRegression`] does; the second pass is made only when X'X + alpha I is ill conditioned still, beyond
-/// [`MAX_CONDITION`].
+/// Merges as [`LinearRegression`] does; the second pass is made only when X'X + alpha I is ill conditioned still, by the
+/// same limits.
 ///
 /// ```
 /// # use ensemble_core::*;
@@ -408,7 +407,7 @@ impl MergeFit for Ridge {
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
         self.check()?;
-        fit_squares(Self::KIND, statistics, self.fit_intercept, self.alpha, |_| MAX_CONDITION)
+        fit_squares(Self::KIND, statistics, self.fit_intercept, self.alpha)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading scikit-learn's results, and fitting from the statistics of ranges of rows.
 
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::disallowed_methods)]
+
 use std::{fs, ops::Range, path::PathBuf, sync::Arc};
 
 use ensemble_core::{
