@@ -8,7 +8,7 @@ use ensemble::{
     registry,
 };
 
-use crate::support::{Runs, WholeMatrix, friedman};
+use crate::support::{Runs, WholeMatrix, files::friedman};
 
 fn stack(folds: KFold) -> SuperLearner {
     let registry = registry();

@@ -3,4 +3,6 @@
 
 mod bits;
 mod contiguous;
+mod engine;
+mod stacked;
 mod support;

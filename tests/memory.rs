@@ -1,7 +1,8 @@
 //! No copy of the data for any number of folds and threads, measured on the whole process: one test, one process.
 #![allow(missing_docs)]
 
-mod support;
+#[path = "support/files.rs"]
+mod files;
 
 use std::{
     fs,
@@ -51,7 +52,7 @@ fn peak_anonymous<T>(run: impl FnOnce() -> T) -> (T, u64) {
 #[test]
 fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
     let dir = tempfile::tempdir().unwrap();
-    let (xp, yp) = support::friedman(dir.path(), 1_000_000, 50, Order::C);
+    let (xp, yp) = files::friedman(dir.path(), 1_000_000, 50, Order::C);
     let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
     let data_bytes = 1_000_000 * 50 * 8;
     let scaled: [Arc<dyn Transformer>; 1] = [Arc::new(StandardScaler::new())];
@@ -87,7 +88,7 @@ fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
             if k == 5 {
                 let form = fitted.layers()[0][0].model().as_linear().unwrap();
                 match &first {
-                    None => first = Some(form.coefficients.to_vec()),
+                    None => first = Some(form.coefficients.into()),
                     Some(f) => assert_eq!(f, form.coefficients, "same bits for every number of threads"),
                 }
             }

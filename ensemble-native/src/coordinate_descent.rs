@@ -285,9 +285,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: Lasso::KIND,
         parameters: &[ALPHA, FIT_INTERCEPT, MAX_ITER, TOL, POSITIVE],
-        build: |params| {
-            Ok(Built::Learner(Arc::new(Lasso { descent: Descent::from_params(params, 1.0)? })))
-        },
+        build: |params| Ok(Built::Learner(Arc::new(Lasso { descent: Descent::from_params(params, 1.0)? }))),
     });
     registry.add_kind(Kind {
         name: ElasticNet::KIND,
@@ -324,7 +322,7 @@ mod tests {
 
     fn fitted(learner: &dyn MergeFit, s: &Statistics) -> Vec<f64> {
         match learner.fit_from(s).unwrap() {
-            Fitted::Model(m) => m.as_linear().unwrap().coefficients.iter().copied().collect(),
+            Fitted::Model(m) => m.as_linear().unwrap().coefficients.into(),
             Fitted::Needs(_) => panic!("moments are enough"),
         }
     }
@@ -333,7 +331,8 @@ mod tests {
     fn signs_and_optimality_conditions_hold_with_and_without_the_sign_constraint() {
         let (n, p) = (60, 5);
         let x: Vec<f64> = (0..n * p).map(|i| ((i * 37 + i * i) % 101) as f64 / 10.0).collect();
-        let y: Vec<f64> = (0..n).map(|r| 2.0 * x[r * p] - 3.0 * x[r * p + 1] + ((r * 53) % 17) as f64).collect();
+        let y: Vec<f64> =
+            (0..n).map(|r| 2.0 * x[r * p] - 3.0 * x[r * p + 1] + ((r * 53) % 17) as f64).collect();
         let s = statistics(&x, &y, p);
         let m = s.get::<Moments>(&MOMENTS).unwrap();
         for positive in [false, true] {
@@ -343,8 +342,7 @@ mod tests {
                 let w = fitted(&learner, &s);
                 let (l1, l2) = (alpha * ratio * n as f64, alpha * (1.0 - ratio) * n as f64);
                 for j in 0..p {
-                    let slope =
-                        m.xy(j) - (0..p).map(|i| m.xx(i, j) * w[i]).sum::<f64>() - l2 * w[j];
+                    let slope = m.xy(j) - (0..p).map(|i| m.xx(i, j) * w[i]).sum::<f64>() - l2 * w[j];
                     let tiny = 1e-8 * m.yy();
                     if w[j] == 0.0 {
                         assert!(slope <= l1 + tiny && (positive || slope >= -l1 - tiny));
@@ -359,7 +357,8 @@ mod tests {
 
     #[test]
     fn no_penalty_is_least_squares_and_constant_columns_get_nothing() {
-        let x: Vec<f64> = (0..40).flat_map(|i| [((i * 37) % 101) as f64, 0.1, ((i * 11) % 13) as f64]).collect();
+        let x: Vec<f64> =
+            (0..40).flat_map(|i| [((i * 37) % 101) as f64, 0.1, ((i * 11) % 13) as f64]).collect();
         let y: Vec<f64> = x.chunks(3).map(|r| 1.5 * r[0] - 0.25 * r[2] + 4.0).collect();
         let w = fitted(&Lasso::new(0.0).tol(1e-14).max_iter(10_000), &statistics(&x, &y, 3));
         assert!((w[0] - 1.5).abs() < 1e-10 && w[1] == 0.0 && (w[2] + 0.25).abs() < 1e-10, "{w:?}");

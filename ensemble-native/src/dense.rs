@@ -273,7 +273,8 @@ mod faer_backend {
 
     pub(crate) fn cholesky(mut a: Matrix) -> Option<Matrix> {
         let n = a.ncols;
-        let mut buffer = MemBuffer::new(llt::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
+        let mut buffer =
+            MemBuffer::new(llt::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
         let view = MatMut::from_column_major_slice_mut(&mut a.data, n, n);
         let stack = MemStack::new(&mut buffer);
         llt::cholesky_in_place(view, Default::default(), Par::Seq, stack, Default::default()).ok()?;
@@ -321,7 +322,7 @@ mod backend {
 #[cfg(feature = "lapack")]
 mod backend {
     use ndarray::{Array2, ShapeBuilder};
-    use ndarray_linalg::{Cholesky, QR, SVD, UPLO};
+    use ndarray_linalg::{CholeskyInto, QRInto, SVD, UPLO};
 
     use super::{Matrix, Svd};
 
@@ -360,7 +361,11 @@ mod backend {
         }
         let (u, s, vt) = into_array(a.clone()).svd(true, true).ok()?;
         let (u, vt) = (u?, vt?);
-        let mut out = Svd { u: Matrix::zeros(a.nrows, k), s: s.iter().copied().collect(), v: Matrix::zeros(a.ncols, k) };
+        let mut out = Svd {
+            u: Matrix::zeros(a.nrows, k),
+            s: s.iter().copied().collect(),
+            v: Matrix::zeros(a.ncols, k),
+        };
         for j in 0..k {
             (0..a.nrows).for_each(|i| out.u[(i, j)] = u[(i, j)]);
             (0..a.ncols).for_each(|i| out.v[(i, j)] = vt[(j, i)]);
@@ -462,7 +467,8 @@ mod tests {
         for n in [1, 4, 23] {
             let a = sample(60, n);
             let g = gram(&a);
-            let (ours, lapack) = (faer_backend::cholesky(g.clone()).unwrap(), backend::cholesky(g.clone()).unwrap());
+            let (ours, lapack) =
+                (faer_backend::cholesky(g.clone()).unwrap(), backend::cholesky(g.clone()).unwrap());
             for j in 0..n {
                 for i in j..n {
                     assert!((ours[(i, j)] - lapack[(i, j)]).abs() < 1e-12 * ours[(0, 0)].abs().max(1.0));

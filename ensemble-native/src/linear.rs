@@ -9,9 +9,7 @@ use ensemble_core::{
 };
 
 use crate::{
-    dense::{
-        Cholesky, Matrix, dot, min_norm_solve, norm2, r_factor, solve_upper, upper_condition,
-    },
+    dense::{Cholesky, Matrix, dot, min_norm_solve, norm2, r_factor, solve_upper, upper_condition},
     nonnegative::{ActiveSet, Constraint},
     tsqr::{TSQR, TsqrStatistic},
 };
@@ -50,13 +48,9 @@ impl<'a> NormalEquations<'a> {
         let mut gram = Matrix::zeros(p, p);
         let mut xy = vec![0.0; p];
         let mut finite = true;
-        let (at, yy): (fn(&Moments, usize, usize) -> f64, f64) = if fit_intercept {
-            (Moments::xx, moments.yy())
-        } else {
-            (Moments::raw_xx, moments.raw_yy())
-        };
+        let yy = if fit_intercept { moments.yy() } else { moments.raw_yy() };
         for j in 0..p {
-            let own = at(moments, j, j);
+            let own = if fit_intercept { moments.xx(j, j) } else { moments.raw_xx(j, j) };
             finite &= own.is_finite();
             xy[j] = if fit_intercept { moments.xy(j) } else { moments.raw_xy(j) };
             if fit_intercept && is_constant(own, moments.nrows(), moments.x_mean()[j]) {
@@ -161,7 +155,7 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
         scale[j] = 1.0 / norm2(&full.column(j)[..k]);
         scaled.column_mut(j).iter_mut().zip(full.column(j)).for_each(|(to, from)| *to = from * scale[j]);
     }
-    let mut b: Vec<f64> = full.column(k)[..k].iter().copied().collect();
+    let mut b = Vec::from(&full.column(k)[..k]);
     if upper_condition(&scaled) < limit {
         solve_upper(&scaled, &mut b);
         b.iter_mut().zip(&scale).for_each(|(b, s)| *b *= s);
@@ -179,12 +173,7 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
 }
 
 /// From moments, or from the R factor where those do not suffice.
-fn fit_squares(
-    kind: &str,
-    statistics: &Statistics,
-    fit_intercept: bool,
-    alpha: f64,
-) -> Result<Fitted> {
+fn fit_squares(kind: &str, statistics: &Statistics, fit_intercept: bool, alpha: f64) -> Result<Fitted> {
     let moments = statistics.get::<Moments>(&MOMENTS)?;
     let equations = NormalEquations::new(&moments, fit_intercept)?;
     // The rule looks at these statistics alone, never at which others are there: what other learners ask for changes no bit.
@@ -420,7 +409,11 @@ pub(crate) fn register(registry: &mut Registry) {
         name: LinearRegression::KIND,
         parameters: &[
             FIT_INTERCEPT,
-            Parameter { name: "positive", default: "false", meaning: "keep coefficients from being negative" },
+            Parameter {
+                name: "positive",
+                default: "false",
+                meaning: "keep coefficients from being negative",
+            },
         ],
         build: |params| {
             Ok(Built::Learner(Arc::new(

@@ -646,3 +646,32 @@ pub(crate) fn register(registry: &mut Registry) {
         Ok(Loaded::Model(Arc::new(KNeighborsModel::from_record(record, registry)?)))
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_is_built_from_text_and_its_models_are_loaded() {
+        let mut registry = Registry::new();
+        register(&mut registry);
+        let learner =
+            registry.pipeline("native.k_neighbors_regressor:n_neighbors=2,weights=distance").unwrap();
+        for wrong in ["n_neighbors=0", "n_neighbors=x", "weights=none", "algorithm=ball_tree", "p=1"] {
+            assert!(registry.pipeline(&format!("{KIND}:{wrong}")).is_err(), "{wrong}");
+        }
+        let x: Arc<dyn Table> = Arc::new(DenseTable::column((0..9).map(f64::from).collect()));
+        let rows = ensemble_core::Rows::all(9);
+        let view = ensemble_core::FoldView::new(x.as_mat(), &rows).unwrap();
+        let ledger = ensemble_core::Ledger::default();
+        let cx = FitContext::alone(&ensemble_core::Heap, &ledger);
+        let model = learner.fit(&Train::new(view, view).unwrap(), &cx).unwrap();
+        let loaded = registry.load_model(&model.to_record().unwrap()).unwrap();
+        let mut out = [0.0; 2];
+        let queries = MatRef::column_vector(&[2.25, 7.0]);
+        for model in [model, loaded] {
+            model.predict_into(queries, MatMut::column_vector(&mut out)).unwrap();
+            assert_eq!(out, [2.25, 7.0]);
+        }
+    }
+}

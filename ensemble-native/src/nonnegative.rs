@@ -41,7 +41,7 @@ impl ActiveSet {
     pub(crate) fn new(gram: &Matrix, b: &[f64], constraint: Constraint) -> Self {
         let k = gram.ncols();
         let mut m = gram.clone();
-        let (mut scale, mut b): (Vec<f64>, Vec<f64>) = (vec![1.0; k], b.iter().copied().collect());
+        let (mut scale, mut b) = (vec![1.0; k], Vec::from(b));
         match constraint {
             Constraint::NonNegative => {
                 for (j, s) in scale.iter_mut().enumerate() {
@@ -93,7 +93,8 @@ impl ActiveSet {
                 Constraint::NonNegative => self.b[j] - product[j],
                 Constraint::Simplex => level - product[j],
             };
-            let candidates = (0..k).filter(|j| !refused[*j] && self.scale[*j] > 0.0 && !used.columns.contains(j));
+            let candidates =
+                (0..k).filter(|j| !refused[*j] && self.scale[*j] > 0.0 && !used.columns.contains(j));
             let Some(next) = candidates
                 .filter(|j| slope(*j) > self.tolerance)
                 .max_by(|i, j| slope(*i).total_cmp(&slope(*j)).then(j.cmp(i)))
@@ -182,8 +183,7 @@ impl Factor {
         }
         let own = m[(j, j)];
         let pivot = own - dot(&row, &row);
-        // Not greater, so that NaN is refused too.
-        if !(pivot > 64.0 * (k + 1) as f64 * f64::EPSILON * own) {
+        if pivot.is_nan() || pivot <= 64.0 * (k + 1) as f64 * f64::EPSILON * own {
             return false;
         }
         row.push(pivot.sqrt());
@@ -418,7 +418,7 @@ mod tests {
 
     fn weights(learner: &dyn MergeFit, s: &Statistics) -> Vec<f64> {
         match learner.fit_from(s).unwrap() {
-            Fitted::Model(m) => m.as_linear().unwrap().coefficients.iter().copied().collect(),
+            Fitted::Model(m) => m.as_linear().unwrap().coefficients.into(),
             Fitted::Needs(_) => panic!("moments are enough"),
         }
     }

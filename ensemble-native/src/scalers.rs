@@ -213,8 +213,7 @@ impl Center {
 
     fn map(&self, statistics: &Statistics) -> Result<Affine> {
         let moments = column_moments(statistics)?;
-        let shift = moments.x_mean().iter().copied().collect();
-        Ok(Affine::diagonal(shift, vec![1.0; moments.ncols()]))
+        Ok(Affine::diagonal(moments.x_mean().into(), vec![1.0; moments.ncols()]))
     }
 }
 
@@ -404,7 +403,9 @@ impl FittedTransform for FittedNormalizer {
     }
 
     fn to_record(&self) -> Result<Record> {
-        Ok(Record::new(Self::RECORD).with_text("norm", self.norm.name()).with_field("ncols", self.ncols as u64))
+        Ok(Record::new(Self::RECORD)
+            .with_text("norm", self.norm.name())
+            .with_field("ncols", self.ncols as u64))
     }
 }
 

@@ -206,7 +206,10 @@ mod tests {
 
     fn close(a: &TsqrStatistic, b: &TsqrStatistic) {
         assert_eq!(a.n, b.n);
-        a.mean.iter().zip(&b.mean).for_each(|(u, v)| assert!((u - v).abs() < 1e-11 * (1.0 + v.abs()), "{u} {v}"));
+        a.mean
+            .iter()
+            .zip(&b.mean)
+            .for_each(|(u, v)| assert!((u - v).abs() < 1e-11 * (1.0 + v.abs()), "{u} {v}"));
         let size = b.r.data().iter().fold(1.0_f64, |m, v| m.max(v.abs()));
         for i in 0..b.mean.len() {
             for j in 0..b.mean.len() {

@@ -5,19 +5,20 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Block, DenseTable, Estimator, FitContext, Fitted, FoldView, Heap, Ledger, MOMENTS, MatMut, MatRef, MergeFit,
-    MergeTransform, Moments, Order, Pipeline, Record, Registry, Rows, Shape, Statistic, StatisticContext, Statistics, Table,
-    Train, Transformer,
+    Access, DenseTable, Estimator, FitContext, Fitted, FoldView, Heap, Ledger, MOMENTS, MatMut, MatRef,
+    MergeFit, MergeTransform, Moments, Order, Pipeline, Record, Registry, Rows, Shape, StatisticContext,
+    Statistics, Table, Train, Transformer,
 };
 use ensemble_native::{
-    Center, ConvexCombination, ElasticNet, Lasso, LinearRegression, Mean, MinMaxScaler, NonNegativeLeastSquares,
-    Norm, Normalizer, Ridge, StandardScaler, TSQR, TsqrStatistic,
+    Center, ConvexCombination, ElasticNet, Lasso, LinearRegression, Mean, MinMaxScaler,
+    NonNegativeLeastSquares, Norm, Normalizer, Ridge, StandardScaler, TSQR,
 };
 use support::{Problem, distance, predict};
 
 fn waves(n: usize, p: usize) -> Problem {
     let x: Vec<f64> = (0..n * p).map(|i| ((i * 37 + i / p * i) % 101) as f64 / 10.0).collect();
-    let y = x.chunks(p).enumerate().map(|(r, row)| row.iter().sum::<f64>() + ((r * 53) % 17) as f64).collect();
+    let y =
+        x.chunks(p).enumerate().map(|(r, row)| row.iter().sum::<f64>() + ((r * 53) % 17) as f64).collect();
     Problem { x, y, p }
 }
 
@@ -45,7 +46,9 @@ fn more_columns_than_rows_interpolate_with_the_smallest_norm() {
     assert!(distance(&predict(model.as_ref(), wide.rows(0..8)), &wide.y) < 1e-11);
     // A ridge of next to no penalty tends to the same coefficients.
     let ridge = wide.fit(&Ridge::new(1e-7));
-    assert!(distance(ridge.as_linear().unwrap().coefficients, model.as_linear().unwrap().coefficients) < 1e-6);
+    assert!(
+        distance(ridge.as_linear().unwrap().coefficients, model.as_linear().unwrap().coefficients) < 1e-6
+    );
 }
 
 #[test]
@@ -75,23 +78,20 @@ fn the_r_factor_is_asked_for_only_when_products_do_not_suffice() {
     assert!(matches!(LinearRegression::new().fit_from(&easy).unwrap(), Fitted::Model(_)));
     let x = easy_problem.x.chunks(4).flat_map(|r| [r[0], r[1], r[0] + r[1]]).collect();
     let hard = absorb(&Problem { x, y: easy_problem.y, p: 3 });
-    let Fitted::Needs(more) = LinearRegression::new().fit_from(&hard).unwrap() else { panic!("it is singular") };
+    let Fitted::Needs(more) = LinearRegression::new().fit_from(&hard).unwrap() else {
+        panic!("it is singular")
+    };
     assert!(more.len() == 1 && more[0].key() == TSQR);
     assert!(matches!(Ridge::new(1.0).fit_from(&hard).unwrap(), Fitted::Model(_)));
     assert!(matches!(LinearRegression::new().positive(true).fit_from(&hard).unwrap(), Fitted::Model(_)));
 }
 
 #[test]
-fn ridge_from_the_r_factor_is_ridge_from_moments() {
+fn ridge_from_the_r_factor_is_stationary() {
     let problem = waves(2000, 5);
-    let (x, y) = (problem.rows(0..2000), &problem.y);
-    let mut moments = Moments::new(5);
-    moments.absorb(&Block { x, y, first_row: 0 }).unwrap();
-    // Two nearly equal columns: the product of a tiny penalty and a gap of 1e-6 is beyond the limit.
+    // Two columns that differ by a millionth, and next to no penalty: beyond the limit.
     let near: Vec<f64> = problem.x.chunks(5).flat_map(|r| [r[0], r[0] + 1e-6 * r[1], r[2]]).collect();
     let near = Problem { x: near, y: problem.y.iter().copied().collect(), p: 3 };
-    let mut state = TsqrStatistic::new(3);
-    state.absorb(&Block { x: near.rows(0..2000), y: &near.y, first_row: 0 }).unwrap();
     let model = near.fit(&Ridge::new(1e-9));
     let c = model.as_linear().unwrap().coefficients;
     // Stationary: X'(y - Xb) = alpha b, in centred columns, from rows.
@@ -99,9 +99,7 @@ fn ridge_from_the_r_factor_is_ridge_from_moments() {
     let m: Vec<f64> = (0..3).map(|j| mean(&|r| near.x[3 * r + j])).collect();
     let my = mean(&|r| near.y[r]);
     let residual = |r: usize| near.y[r] - my - (0..3).map(|j| c[j] * (near.x[3 * r + j] - m[j])).sum::<f64>();
-    let difference: f64 = (0..2000)
-        .map(|r| (near.x[3 * r + 1] - near.x[3 * r]) * residual(r))
-        .sum();
+    let difference: f64 = (0..2000).map(|r| (near.x[3 * r + 1] - near.x[3 * r]) * residual(r)).sum();
     assert!((difference - 1e-9 * (c[1] - c[0])).abs() < 1e-6, "{difference} {c:?}");
 }
 
@@ -163,10 +161,12 @@ fn rows_in_runs_and_all_learners_fit_by_the_estimator_trait() {
         assert!(learner.cost(shape).peak_bytes > 0 && learner.cost(shape).model_bytes > 0, "{text}");
         let predicted = predict(model.as_ref(), problem.rows(900..1400));
         assert!(predicted.iter().all(|v| v.is_finite()), "{text}");
-        let error: f64 = predicted.iter().zip(&problem.y[900..1400]).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 500.0;
+        let error: f64 =
+            predicted.iter().zip(&problem.y[900..1400]).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 500.0;
         let mean = problem.y.iter().sum::<f64>() / 3000.0;
         let spread: f64 = problem.y[900..1400].iter().map(|y| (y - mean).powi(2)).sum::<f64>() / 500.0;
-        assert!(error < 2.0 * spread, "{text}: {error} {spread}");
+        // The targets are sums of the columns, which no average of them comes near.
+        assert!(error < 2.0 * spread || text == "native.convex", "{text}: {error} {spread}");
         // What is saved predicts the same.
         let loaded = registry.load_model(&model.to_record().unwrap()).unwrap();
         assert_eq!(predict(loaded.as_ref(), problem.rows(900..1400)), predicted, "{text}");
@@ -220,7 +220,11 @@ fn transformers_map_as_scikit_learns_do() {
         let x = MatRef::new(&rows, 3, 2, Order::C).unwrap();
         loaded.transform_block_into(x, MatMut::new(&mut again, 3, 2, Order::C).unwrap()).unwrap();
         assert_eq!(again, z);
-        assert!(loaded.transform_block_into(MatRef::column_vector(&rows), MatMut::column_vector(&mut again)).is_err());
+        assert!(
+            loaded
+                .transform_block_into(MatRef::column_vector(&rows), MatMut::column_vector(&mut again))
+                .is_err()
+        );
     }
 }
 

@@ -1,4 +1,5 @@
 //! Nearest neighbours against an exhaustive search and against scikit-learn's results.
+#![allow(clippy::disallowed_methods, reason = "tests may copy")]
 
 use std::{path::Path, sync::Arc};
 

@@ -43,13 +43,16 @@ fn longley() -> (Problem, Vec<f64>) {
 
 /// The polynomial whose coefficients are the powers of `ratio`, at 0 to 20; its values are typed to the digits NIST prints.
 fn wampler(ratio: f64) -> (Problem, Vec<f64>) {
-    let certified: Vec<f64> = (0..6).map(|k| if ratio == 1.0 { 1.0 } else { [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001][k] }).collect();
+    let certified: Vec<f64> = (0..6)
+        .map(|k| if ratio == 1.0 { 1.0 } else { [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001][k] })
+        .collect();
     let power = |x: i64, k: u32| x.pow(k) as f64;
     let x = (0..21).flat_map(|x| (1..6).map(move |k| power(x, k))).collect();
     // In units of 1e-5, exactly: one rounding.
     let unit = if ratio == 1.0 { 1.0 } else { 1e5 };
     let weights: [i64; 6] = if ratio == 1.0 { [1; 6] } else { [100_000, 10_000, 1_000, 100, 10, 1] };
-    let y = (0..21i64).map(|x| (0..6).map(|k| weights[k] * x.pow(k as u32)).sum::<i64>() as f64 / unit).collect();
+    let y =
+        (0..21i64).map(|x| (0..6).map(|k| weights[k] * x.pow(k as u32)).sum::<i64>() as f64 / unit).collect();
     (Problem { x, y, p: 5 }, certified)
 }
 

@@ -101,7 +101,8 @@ fn fits_on_complements_of_folds_are_scikit_learns() {
 #[test]
 fn out_of_fold_predictions_are_scikit_learns_with_and_without_scalers() {
     let train = train();
-    let plain = ["ols", "ols_noint", "ridge_1", "lasso_0.1", "lasso_1", "enet_0.1", "enet_1", "lasso_0.1_default"];
+    let plain =
+        ["ols", "ols_noint", "ridge_1", "lasso_0.1", "lasso_1", "enet_0.1", "enet_1", "lasso_0.1_default"];
     let scaled = ["ols", "ridge_1", "lasso_0.1"];
     let names = plain
         .iter()
@@ -134,7 +135,8 @@ fn the_same_learners_come_from_text() {
         ("native.elastic_net:alpha=0.1,tol=1e-13,max_iter=1000000,fit_intercept=False", "enet_0.1_noint"),
         ("native.standard_scaler | native.lasso:alpha=0.1,tol=1e-13,max_iter=1000000", "ss_lasso_0.1"),
     ] {
-        let (one, two) = (train.fit(registry.pipeline(text).unwrap().as_ref()), train.fit(learner(name).0.as_ref()));
+        let (one, two) =
+            (train.fit(registry.pipeline(text).unwrap().as_ref()), train.fit(learner(name).0.as_ref()));
         let (one, two) = (one.as_linear().unwrap(), two.as_linear().unwrap());
         assert_eq!((one.coefficients, one.intercept), (two.coefficients, two.intercept), "{text}");
     }

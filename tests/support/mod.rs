@@ -1,10 +1,11 @@
-//! Learners and files for the tests of the whole workspace.
+//! Learners for the tests of the whole workspace.
 
-use std::{path::Path, sync::Arc};
+pub(crate) mod files;
+
+use std::sync::Arc;
 
 use ensemble::{
-    Access, Error, Estimator, FitContext, FitCost, Friedman1, LinearModel, Model, Order, Result, Shape, Train,
-    memmap::NpyWriter,
+    Access, Error, Estimator, FitContext, FitCost, LinearModel, Model, Order, Result, Shape, Train,
 };
 
 /// Wants all rows as one matrix, and adds them up in a fixed order: its bits tell whether the rows were right.
@@ -61,22 +62,4 @@ impl Estimator for Runs {
         let n = train.shape().nrows as f64;
         Ok(Arc::new(LinearModel::new("test", sums.iter().map(|s| s / n).collect(), 0.0)))
     }
-}
-
-/// Write friedman1 rows to `X.npy` and `y.npy` in `dir`.
-pub(crate) fn friedman(dir: &Path, nrows: usize, ncols: usize, order: Order) -> (std::path::PathBuf, std::path::PathBuf) {
-    let (xp, yp) = (dir.join(format!("X{order:?}.npy")), dir.join(format!("y{order:?}.npy")));
-    let source = Friedman1::new(20171, ncols, 1.0).unwrap();
-    let mut x = NpyWriter::create(&xp, nrows, ncols, order).unwrap();
-    let mut y = NpyWriter::create_vector(&yp, nrows).unwrap();
-    let (mut xb, mut yb) = (vec![0.0; 1024 * ncols], vec![0.0; 1024]);
-    for start in (0..nrows).step_by(1024) {
-        let n = 1024.min(nrows - start);
-        source.rows_into(start, &mut xb[..n * ncols], &mut yb[..n]);
-        x.write_rows(&xb[..n * ncols]).unwrap();
-        y.write_rows(&yb[..n]).unwrap();
-    }
-    x.finish().unwrap();
-    y.finish().unwrap();
-    (xp, yp)
 }

@@ -27,6 +27,9 @@ const TILE_QUERIES: usize = 64;
 /// Rows kept beyond k, so that a few equal distances need no second look.
 const SLACK: usize = 8;
 
+/// Rows compared together; nearly always none of them is near.
+const LANES: usize = 16;
+
 /// A row that may be near, by the lower bound of its distance.
 struct Candidate {
     bound: f64,
@@ -171,29 +174,48 @@ fn keep_least(
     start: usize,
     heap: &mut BinaryHeap<Candidate>,
 ) {
-    /// Rows compared together; nearly always none of them is near.
-    const LANES: usize = 16;
     let limit = |heap: &BinaryHeap<Candidate>| {
         if heap.len() < kept { f64::INFINITY } else { heap.peek().map_or(f64::INFINITY, |c| c.bound) }
     };
     let mut least = limit(heap);
-    for (group, (products, norms)) in products.chunks(LANES).zip(norms.chunks(LANES)).enumerate() {
-        let far = products.iter().zip(norms).fold(true, |far, (c, n)| far & (c + n >= least));
-        // Where products overflow, a bound is not a number and bounds nothing: the query is measured against every row.
-        if far && least < f64::INFINITY {
-            continue;
-        }
-        for (at, (c, n)) in products.iter().zip(norms).enumerate() {
+    let (mut rest, mut at) = ((products, norms), 0);
+    while let Some(near) = first_near(rest.0, rest.1, least) {
+        // The group with a near row, one row at a time.
+        let end = (near + LANES).min(rest.0.len());
+        for (offset, (c, n)) in rest.0[near..end].iter().zip(&rest.1[near..end]).enumerate() {
+            // Where products overflow, a bound is not a number and bounds nothing: the query is measured against every row.
             let bound = if (c + n).is_nan() { f64::NEG_INFINITY } else { c + n };
             if bound < least || heap.len() < kept {
-                heap.push(Candidate { bound, fold, position: start + group * LANES + at });
+                heap.push(Candidate { bound, fold, position: start + at + near + offset });
                 if heap.len() > kept {
                     heap.pop();
                 }
                 least = limit(heap);
             }
         }
+        at += end;
+        rest = (&rest.0[end..], &rest.1[end..]);
     }
+}
+
+/// Where the first group of [`LANES`] rows starts that has a sum not at or above `least`, or any group when nothing bounds.
+fn first_near(products: &[f64], norms: &[f64], least: f64) -> Option<usize> {
+    if least == f64::INFINITY {
+        return (!products.is_empty()).then_some(0);
+    }
+    let ((groups, tail), (norm_groups, norm_tail)) =
+        (products.as_chunks::<LANES>(), norms.as_chunks::<LANES>());
+    for (number, (c, n)) in groups.iter().zip(norm_groups).enumerate() {
+        let mut far = true;
+        for lane in 0..LANES {
+            far &= c[lane] + n[lane] >= least;
+        }
+        if !far {
+            return Some(number * LANES);
+        }
+    }
+    let far = tail.iter().zip(norm_tail).all(|(c, n)| c + n >= least);
+    (!far).then_some(groups.len() * LANES)
 }
 
 /// Σ v², in four interleaved sums.

@@ -195,7 +195,6 @@ impl<'a> Search<'a> {
             nearest: Nearest::new(self.k.get()),
             found: Vec::new(),
             measured: Vec::new(),
-            upper: Vec::new(),
             place: vec![0.0; p],
             row: vec![0.0; p],
         };
@@ -225,8 +224,6 @@ struct Walk {
     found: Vec<(f64, u32)>,
     /// Lower bounds of distances in the model's space.
     measured: Vec<(f64, u32)>,
-    /// Upper bounds likewise.
-    upper: Vec<f64>,
     place: Vec<f64>,
     row: Vec<f64>,
 }
@@ -288,57 +285,50 @@ impl Walk {
             let radius = bound.sqrt() / gauge.least * (1.0 + MARGIN) + error;
             radius * radius
         };
-        let Self { nearest, measured, upper, place, row, .. } = self;
-        let about = |point: &[f64], place: &[f64]| {
-            let columns = point.iter().zip(place).zip(&gauge.ratios);
-            columns.fold(0.0, |sum, ((x, q), r)| sum + (r * (x - q)) * (r * (x - q))).sqrt()
-        };
-        let least = |about: f64| {
-            let least = (about * (1.0 - MARGIN) - model_error).max(0.0);
-            least * least
+        let Self { nearest, found, measured, place, row } = self;
+        let mut offer = |position: u32, nearest: &mut Nearest| {
+            index.copy_row(position as usize, row);
+            space.apply(row);
+            nearest.offer(index, fold, position as usize, squared_distance(query, row));
         };
         let bound = nearest.bound();
         let wanted = k.saturating_add(k.get().min(8));
-        let mut last = 0.0;
-        measured.clear();
-        upper.clear();
-        tree.nearest_points(place, wanted, reach(bound), &mut |distance, position, point| {
-            let about = about(point, place);
-            measured.push((least(about), position));
-            let most = about * (1.0 + MARGIN) + model_error;
-            upper.push(most * most);
-            last = distance;
-        });
-        if reach(bound) == f64::INFINITY && measured.len() < index.nrows().min(wanted.get()) {
+        tree.nearest(place, wanted, reach(bound), found);
+        if reach(bound) == f64::INFINITY && found.len() < index.nrows().min(wanted.get()) {
             return false;
         }
-        if measured.len() == wanted.get() {
-            upper.select_nth_unstable_by(k.get() - 1, f64::total_cmp);
-            let bound = bound.min(upper[k.get() - 1]);
-            // Rows the tree left out are at least this far in the model's space.
-            let left_out = ((last.sqrt() - error) * (1.0 - MARGIN) * gauge.least).max(0.0);
-            if left_out * left_out <= bound * (1.0 + MARGIN) {
-                if !reach(bound).is_finite() {
-                    return false;
-                }
-                measured.clear();
-                tree.within_points(place, reach(bound), &mut |_, position, point| {
-                    let least = least(about(point, place));
-                    if least <= bound {
-                        measured.push((least, position));
-                    }
-                });
+        for (distance, position) in found.iter() {
+            // This row, and with it all that are farther in the tree's units, is at least this far in the model's space.
+            let least = ((distance.sqrt() - error) * (1.0 - MARGIN) * gauge.least).max(0.0);
+            if least * least > nearest.bound() * (1.0 + MARGIN) {
+                return true;
             }
+            offer(*position, nearest);
         }
-        // Exact distances, in the model's space, of those that may still matter.
+        if found.len() < wanted.get() {
+            return true;
+        }
+        let bound = nearest.bound();
+        if !reach(bound).is_finite() {
+            return false;
+        }
+        measured.clear();
+        tree.within_points(place, reach(bound), &mut |_, position, point| {
+            let columns = point.iter().zip(place.iter()).zip(&gauge.ratios);
+            let about = columns.fold(0.0, |sum, ((x, q), r)| sum + (r * (x - q)) * (r * (x - q))).sqrt();
+            let least = (about * (1.0 - MARGIN) - model_error).max(0.0);
+            if least * least <= bound {
+                measured.push((least * least, position));
+            }
+        });
         measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         for (least, position) in measured.iter() {
             if *least > nearest.bound() {
                 break;
             }
-            index.copy_row(*position as usize, row);
-            space.apply(row);
-            nearest.offer(index, fold, *position as usize, squared_distance(query, row));
+            if found.iter().all(|(_, seen)| seen != position) {
+                offer(*position, nearest);
+            }
         }
         true
     }

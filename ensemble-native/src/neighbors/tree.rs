@@ -26,15 +26,6 @@ pub(super) trait PointTree: Send + Sync {
     /// All points at most `radius` away, in no order.
     fn within(&self, query: &[f64], radius: f64, found: &mut Vec<(f64, u32)>);
 
-    /// As [`PointTree::nearest`], each handed to `each` as (distance, position, point in the tree's units).
-    fn nearest_points(
-        &self,
-        query: &[f64],
-        wanted: NonZero<usize>,
-        radius: f64,
-        each: &mut dyn FnMut(f64, u32, &[f64]),
-    );
-
     /// As [`PointTree::within`], each handed to `each` as (distance, position, point in the tree's units).
     fn within_points(&self, query: &[f64], radius: f64, each: &mut dyn FnMut(f64, u32, &[f64]));
 }
@@ -76,19 +67,6 @@ impl<const K: usize> PointTree for Kd<K> {
             .within::<SquaredEuclidean<f64>>(radius)
             .unsorted()
             .visit(|n| found.push((n.distance, n.item)));
-    }
-
-    fn nearest_points(
-        &self,
-        query: &[f64],
-        wanted: NonZero<usize>,
-        radius: f64,
-        each: &mut dyn FnMut(f64, u32, &[f64]),
-    ) {
-        let query: &[f64; K] = query.try_into().expect("one value per column");
-        let nearest =
-            self.0.query(query).nearest_n::<SquaredEuclidean<f64>>(wanted).within(radius).with_points();
-        nearest.execute().into_iter().for_each(|n| each(n.distance, n.item, &n.point));
     }
 
     fn within_points(&self, query: &[f64], radius: f64, each: &mut dyn FnMut(f64, u32, &[f64])) {

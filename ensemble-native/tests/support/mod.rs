@@ -94,7 +94,7 @@ impl Problem {
 
     /// The model on all rows.
     pub fn fit(&self, learner: &dyn Estimator) -> Arc<dyn Model> {
-        self.fit_folds(learner, &[0..self.y.len()]).pop().expect("one model")
+        self.fit_folds(learner, std::slice::from_ref(&(0..self.y.len()))).pop().expect("one model")
     }
 }
 

@@ -1,0 +1,200 @@
+//! Stacks fitted from statistics are those fitted from rows; faults are told by name and place.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use ensemble::{
+    Access, DenseTable, ErrorKind, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LearnerReport, Model, Monitor,
+    Order, Result, Shape, SuperLearner, Table, Train,
+    native::{LinearRegression, Ridge},
+    registry,
+};
+
+/// The same learner, taken as one that needs rows: hides its statistics from the engine.
+struct FromRows(Arc<dyn Estimator>);
+
+impl Estimator for FromRows {
+    fn kind(&self) -> String {
+        self.0.kind()
+    }
+    fn access(&self) -> Access {
+        Access::Segments
+    }
+    fn cost(&self, train: Shape) -> FitCost {
+        self.0.cost(train)
+    }
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        self.0.fit(train, cx)
+    }
+}
+
+fn friedman(nrows: usize, ncols: usize) -> (DenseTable, DenseTable) {
+    let (mut x, mut y) = (vec![0.0; nrows * ncols], vec![0.0; nrows]);
+    Friedman1::new(5, ncols, 1.0).unwrap().rows_into(0, &mut x, &mut y);
+    (DenseTable::new(x, nrows, ncols, Order::C).unwrap(), DenseTable::column(y))
+}
+
+const LAYERS: [&[&str]; 2] = [
+    &["native.standard_scaler | native.lasso:alpha=0.05,tol=1e-12", "native.min_max_scaler | native.ridge", "native.linear_regression"],
+    &["native.ridge:alpha=10", "native.standard_scaler | native.elastic_net:alpha=0.01,tol=1e-12"],
+];
+
+fn stack(wrap: impl Fn(Arc<dyn Estimator>) -> Arc<dyn Estimator>, meta: &str) -> SuperLearner {
+    let registry = registry();
+    let mut learner = SuperLearner::new(KFold::new(4).exact());
+    for texts in LAYERS {
+        let mut layer = Layer::new();
+        for (j, text) in texts.iter().enumerate() {
+            layer = layer.shared(format!("l{j}"), wrap(registry.pipeline(text).unwrap()));
+        }
+        learner = learner.layer(layer);
+    }
+    learner.meta_shared(wrap(registry.pipeline(meta).unwrap()))
+}
+
+fn close(a: f64, b: f64, tolerance: f64, what: &str) {
+    assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}: {a} and {b}");
+}
+
+#[test]
+fn layers_fitted_from_statistics_are_those_fitted_from_rows() {
+    let (x, y) = friedman(5_000, 8);
+    for meta in ["native.nnls", "native.linear_regression", "native.mean"] {
+        let algebra = stack(|e| e, meta).fit(&x, &y).unwrap();
+        let rows = stack(|e| Arc::new(FromRows(e)), meta).fit(&x, &y).unwrap();
+        assert!(algebra.report().as_planned && rows.report().as_planned);
+        assert_eq!(algebra.report().totals.prediction_bytes, 0, "{meta}: no prediction column is formed");
+        assert!(rows.report().totals.prediction_bytes > 0);
+        if meta == "native.nnls" {
+            assert_eq!(algebra.report().totals.data_passes, 1);
+        }
+        for (a, b) in algebra.predict(&x).unwrap().into_iter().zip(rows.predict(&x).unwrap()) {
+            close(a, b, 1e-8, meta);
+        }
+        let score = |r: &LearnerReport| r.scores.as_ref().unwrap().cv_rmse_folds.clone();
+        for (a, b) in algebra.report().learners.iter().zip(&rows.report().learners) {
+            for (a, b) in score(a).into_iter().zip(score(b)) {
+                close(a, b, 1e-9, "score");
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_of_near_perfect_fits_are_summed_from_residuals() {
+    let (x, _) = friedman(3_000, 6);
+    let target = (0..3_000).map(|r| 1e3 + (0..6).map(|j| x.as_mat().get(r, j) * (j + 1) as f64).sum::<f64>()).collect();
+    let y = DenseTable::column(target);
+    let fitted = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("ols", LinearRegression::new())).fit(&x, &y).unwrap();
+    assert!(fitted.report().learners[0].scores.as_ref().unwrap().cv_rmse_mean < 1e-10);
+    assert_eq!(fitted.report().totals.data_passes, 2);
+}
+
+#[test]
+fn values_that_are_not_finite_are_named_by_row_and_column_in_x_and_y_also_when_shuffled() {
+    let (x, y) = friedman(3_000, 6);
+    let mut bad = x.as_mat().as_slice().unwrap().to_vec();
+    bad[6 * 2_345 + 4] = f64::NAN;
+    let bad_x = DenseTable::new(bad, 3_000, 6, Order::C).unwrap();
+    let mut bad = y.as_mat().as_slice().unwrap().to_vec();
+    bad[77] = f64::INFINITY;
+    let bad_y = DenseTable::column(bad);
+    for folds in [KFold::new(4), KFold::new(4).shuffle(3)] {
+        for text in ["native.ridge", "native.k_neighbors_regressor", "native.min_max_scaler | native.mean"] {
+            let learner = registry().pipeline(text).unwrap();
+            for wrapped in [Arc::clone(&learner), Arc::new(FromRows(learner)) as Arc<dyn Estimator>] {
+                let learner = SuperLearner::new(folds).layer(Layer::new().shared("l", wrapped));
+                let error = learner.fit(&bad_x, &y).err().expect("a NaN");
+                assert!(matches!(error.kind(), ErrorKind::NotFinite { row: 2_345, column: 4, .. }), "{text}: {error}");
+                let error = learner.fit(&x, &bad_y).err().expect("an infinity");
+                assert!(matches!(error.kind(), ErrorKind::NotFinite { row: 77, column: 0, .. }), "{text}: {error}");
+            }
+        }
+    }
+}
+
+/// Panics when a certain fold is held out.
+struct Panics;
+
+impl Estimator for Panics {
+    fn kind(&self) -> String {
+        "test.panics".into()
+    }
+    fn access(&self) -> Access {
+        Access::Segments
+    }
+    fn cost(&self, _: Shape) -> FitCost {
+        FitCost::default()
+    }
+    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        assert!(cx.fold != Some(2), "not this fold");
+        Ridge::new(1.0).fit(train, cx)
+    }
+}
+
+#[test]
+fn a_panic_inside_a_learner_is_that_learners_error() {
+    let (x, y) = friedman(500, 6);
+    let learner = SuperLearner::new(KFold::new(4)).layer(Layer::new().learner("shaky", Panics));
+    let error = learner.fit(&x, &y).err().expect("a panic").to_string();
+    assert!(error.contains("'shaky'") && error.contains("fold 2") && error.contains("not this fold"), "{error}");
+}
+
+/// Cancels after some steps.
+struct Impatient(AtomicUsize);
+
+impl Monitor for Impatient {
+    fn is_cancelled(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) > 2
+    }
+}
+
+#[test]
+fn a_monitor_can_cancel() {
+    let (x, y) = friedman(5_000, 6);
+    let learner = SuperLearner::new(KFold::new(5))
+        .layer(Layer::new().shared("l", Arc::new(FromRows(Arc::new(Ridge::new(1.0))))))
+        .monitor(Arc::new(Impatient(AtomicUsize::new(0))));
+    assert!(matches!(learner.fit(&x, &y).err().unwrap().kind(), ErrorKind::Cancelled));
+}
+
+#[test]
+fn shapes_that_do_not_fit_and_budgets_that_cannot_be_kept_are_refused_before_anything_runs() {
+    let (x, y) = friedman(500, 6);
+    let one = || SuperLearner::new(KFold::new(4)).layer(Layer::new().learner("ols", LinearRegression::new()));
+    let short = DenseTable::column(vec![0.0; 499]);
+    assert!(one().plan(&x, &short).unwrap_err().to_string().contains("wanted 500, got 499"));
+    let tight = one().budget(ensemble::MemoryBudget::bytes(100));
+    assert!(matches!(tight.plan(&x, &y).unwrap_err().kind(), ErrorKind::Budget { .. }));
+    let two = SuperLearner::new(KFold::new(4))
+        .layer(Layer::new().learner("a", LinearRegression::new()).learner("b", LinearRegression::new()));
+    assert!(two.plan(&x, &y).unwrap_err().to_string().contains("meta-learner"));
+    let fitted = one().fit(&x, &y).unwrap();
+    assert!(fitted.transform().is_err(), "out-of-fold predictions were not asked for");
+    let narrow = DenseTable::new(vec![0.0; 50], 10, 5, Order::C).unwrap();
+    assert!(fitted.predict(&narrow).unwrap_err().to_string().contains("wanted 6, got 5"));
+}
+
+#[test]
+fn a_saved_ensemble_predicts_the_same_bits() {
+    let (x, y) = friedman(800, 6);
+    let registry = registry();
+    let mut layer = Layer::new();
+    for text in ["native.standard_scaler | native.k_neighbors_regressor:weights=distance", "native.normalizer | native.ridge", "native.lasso:alpha=0.1"] {
+        layer = layer.shared(text, registry.pipeline(text).unwrap());
+    }
+    let fitted = SuperLearner::new(KFold::new(3))
+        .layer(layer)
+        .meta_shared(registry.pipeline("native.convex").unwrap())
+        .fit(&x, &y)
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model");
+    fitted.save(&path).unwrap();
+    let loaded = ensemble::FittedEnsemble::load(&path, &registry).unwrap();
+    let bits = |v: Vec<f64>| v.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    assert_eq!(bits(loaded.predict(&x).unwrap()), bits(fitted.predict(&x).unwrap()));
+    assert_eq!(loaded.layers()[0][1].name(), "native.normalizer | native.ridge");
+}
