@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use ensemble::{
-    Access, DenseTable, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LinearModel, Model, Order, Result,
-    Shape, SuperLearner, Train,
+    Access, DenseTable, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LinearModel, Model, Order,
+    Result, Shape, SuperLearner, Train,
     native::{LinearRegression, NonNegativeLeastSquares},
 };
 

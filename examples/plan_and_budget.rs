@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use ensemble::{
-    DenseTable, Friedman1, KFold, Layer, MemoryBudget, Order, Result, SuperLearner, memmap::SpillDir,
+    DenseTable, Friedman1, KFold, Layer, MemoryBudget, Order, Result, SuperLearner,
+    memmap::SpillDir,
     native::{KNeighborsRegressor, LinearRegression, NonNegativeLeastSquares},
 };
 
@@ -14,7 +15,9 @@ fn main() -> Result<()> {
     Friedman1::new(3, 6, 1.0)?.rows_into(0, &mut x, &mut y);
     let (x, y) = (DenseTable::new(x, 20_000, 6, Order::C)?, DenseTable::column(y));
     let learner = SuperLearner::new(KFold::new(4))
-        .layer(Layer::new().learner("ols", LinearRegression::new()).learner("near", KNeighborsRegressor::new(5)))
+        .layer(
+            Layer::new().learner("ols", LinearRegression::new()).learner("near", KNeighborsRegressor::new(5)),
+        )
         .meta(NonNegativeLeastSquares::new())
         .scratch(Arc::new(SpillDir::temp()));
 

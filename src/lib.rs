@@ -36,14 +36,15 @@
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ColumnMoments, ContiguousView,
-    DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitCost, Fitted, FittedEnsemble,
-    FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap, KFold, Kind, Layer, Learner,
-    LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit,
-    MergeTransform, Model, Moments, Monitor, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Record, Registry,
-    Report, Result, Rows, Scores, Scratch, ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey,
-    Statistics, SuperLearner, Table, Totals, Train, Transformer, Work, WorkKind, check_prediction, complements,
-    fit_by_merging, fit_transform_by_merging, gather, minimal_requests, predict_linear, same_type,
+    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ColumnMoments,
+    ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitCost,
+    Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap,
+    KFold, Kind, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MOMENTS,
+    MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, Model, Moments, Monitor, Order, Parameter,
+    Params, Pipeline, PipelineModel, Plan, Record, Registry, Report, Result, Rows, Scores, Scratch,
+    ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table,
+    Totals, Train, Transformer, Work, WorkKind, check_prediction, complements, fit_by_merging,
+    fit_transform_by_merging, gather, minimal_requests, predict_linear, same_type,
 };
 #[cfg(feature = "memmap")]
 pub use ensemble_memmap as memmap;

@@ -1,7 +1,7 @@
 //! No copy of the data for any number of folds and threads, measured on the whole process: one test, one process.
 #![allow(missing_docs)]
 
-#[path = "support/files.rs"]
+#[path = "main/support/files.rs"]
 mod files;
 
 use std::{
@@ -17,7 +17,8 @@ use ensemble::{
     KFold, Layer, Order, SuperLearner, Transformer,
     memmap::{MappedTable, SpillDir},
     native::{
-        Center, ElasticNet, Lasso, LinearRegression, MinMaxScaler, NonNegativeLeastSquares, Ridge, StandardScaler,
+        Center, ElasticNet, Lasso, LinearRegression, MinMaxScaler, NonNegativeLeastSquares, Ridge,
+        StandardScaler,
     },
 };
 use peak_alloc::PeakAlloc;

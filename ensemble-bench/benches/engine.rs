@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ensemble::{
-    Block, DenseTable, Friedman1, KFold, Layer, MOMENTS, MatRef, Moments, Order, Rows, Statistic, SuperLearner, Table,
+    Block, DenseTable, Friedman1, KFold, Layer, MOMENTS, MatRef, Moments, Order, Rows, Statistic,
+    SuperLearner, Table,
     memmap::{MappedTable, save_npy},
     native::{ElasticNet, Lasso, LinearRegression, NonNegativeLeastSquares, Ridge},
 };
@@ -41,7 +42,8 @@ fn statistics(c: &mut Criterion) {
             let mut gram = faer::Mat::<f64>::zeros(ncols, ncols);
             b.iter(|| {
                 for block in x.row_blocks(ensemble::BLOCK_ROWS) {
-                    let block = faer::MatRef::from_row_major_slice(block.as_slice().unwrap(), block.nrows(), ncols);
+                    let block =
+                        faer::MatRef::from_row_major_slice(block.as_slice().unwrap(), block.nrows(), ncols);
                     faer::linalg::matmul::triangular::matmul(
                         gram.as_mut(),
                         faer::linalg::matmul::triangular::BlockStructure::TriangularLower,

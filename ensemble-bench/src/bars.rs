@@ -98,7 +98,10 @@ fn peer(name: &str, command: &mut Command) -> Option<f64> {
     let output = match command.output() {
         Ok(output) if output.status.success() => output,
         Ok(output) => {
-            println!("{name}: absent ({})", String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("failed"));
+            println!(
+                "{name}: absent ({})",
+                String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("failed")
+            );
             return None;
         }
         Err(error) => {
@@ -139,7 +142,11 @@ fn main() -> Result<()> {
             command.env_remove("OPENBLAS_CORETYPE").env_remove("OPENBLAS_L2_SIZE");
             blas = peer("OpenBLAS dsyrk", &mut command).map(|b| blas.unwrap_or(b).min(b)).or(blas);
         }
-        println!("{nrows} x {ncols}: statistics {:.1} ms, bare read {:.1} ms, 1 thread", pass * 1e3, read * 1e3);
+        println!(
+            "{nrows} x {ncols}: statistics {:.1} ms, bare read {:.1} ms, 1 thread",
+            pass * 1e3,
+            read * 1e3
+        );
         if let Some(blas) = blas {
             println!("{nrows} x {ncols}: OpenBLAS dsyrk over the same blocks {:.1} ms", blas * 1e3);
             verdict("dsyrk / statistics", blas / pass, 1.0, true);
@@ -151,7 +158,11 @@ fn main() -> Result<()> {
         let time = |threads, folds| best(ROUNDS, || linear(threads, folds).fit(&x, &y).expect("fits"));
         for threads in [1, 2] {
             let (two, twenty) = (time(threads, KFold::new(2)), time(threads, KFold::new(20)));
-            println!("4 linear learners, {threads} threads: K=2 {:.1} ms, K=20 {:.1} ms", two * 1e3, twenty * 1e3);
+            println!(
+                "4 linear learners, {threads} threads: K=2 {:.1} ms, K=20 {:.1} ms",
+                two * 1e3,
+                twenty * 1e3
+            );
             verdict("K=20 / K=2", twenty / two, 1.25, false);
         }
         let (one, two) = (time(1, KFold::new(10)), time(2, KFold::new(10)));

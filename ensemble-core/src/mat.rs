@@ -425,30 +425,18 @@ mod ndarray_edge {
         /// The same memory as a [`MatRef`]. Never copies.
         ///
         /// # Errors
-        /// When neither rows nor columns are runs of neighbours, for example after a step or a reversal.
+        /// When the view has gaps or runs backwards: pass the whole array, and a range of its rows.
         fn try_from(view: ArrayView2<'a, f64>) -> Result<Self> {
             let (nrows, ncols) = view.dim();
-            let (order, stride) = match *view.strides() {
-                [rs, 1] if rs >= ncols as isize || nrows <= 1 => (Order::C, (rs as usize).max(ncols)),
-                [1, cs] if cs >= nrows as isize || ncols <= 1 => (Order::F, (cs as usize).max(nrows)),
-                [rs, _] if ncols == 1 && rs >= 1 => (Order::C, rs as usize),
-                _ => {
-                    return Err(Error::unsupported(
-                        "a matrix whose rows and columns both have gaps cannot be read in place; lay it out in C or Fortran order",
-                    ));
-                }
-            };
-            let need = super::span(nrows, ncols, order, stride).unwrap_or(usize::MAX);
-            let data = view.to_slice_memory_order().map(Ok).unwrap_or_else(|| strided_slice(view, need))?;
-            MatRef::with_stride(data, nrows, ncols, order, stride)
+            let order = if view.is_standard_layout() { Order::C } else { Order::F };
+            let data = view.to_slice_memory_order();
+            match (data, order == Order::C || view.t().is_standard_layout()) {
+                (Some(data), true) => MatRef::new(data, nrows, ncols, order),
+                _ => Err(Error::unsupported(
+                    "an array view with gaps or reversed axes cannot be read in place; pass the whole array and a range of its rows",
+                )),
+            }
         }
-    }
-
-    /// A view with gaps has no safe slice in ndarray's API: the caller passes the parent array and a row range instead.
-    fn strided_slice<'a>(_view: ArrayView2<'a, f64>, _need: usize) -> Result<&'a [f64]> {
-        Err(Error::unsupported(
-            "a view with gaps between its rows has no slice; pass the whole array and a range of rows",
-        ))
     }
 
     impl<'a> MatRef<'a> {
@@ -460,6 +448,27 @@ mod ndarray_edge {
             };
             ArrayView2::from_shape((self.nrows, self.ncols).strides(strides), self.data())
                 .expect("a MatRef is a valid strided view")
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use ndarray::{Array2, ShapeBuilder, s};
+
+        use super::*;
+
+        #[test]
+        fn views_share_memory_both_ways_and_gaps_are_refused() {
+            for order in [Order::C, Order::F] {
+                let shape = (4, 3).set_f(order == Order::F);
+                let array = Array2::from_shape_fn(shape, |(i, j)| (10 * i + j) as f64);
+                let mat = MatRef::try_from(array.view()).unwrap();
+                assert_eq!((mat.order(), mat.data().as_ptr()), (order, array.as_ptr()));
+                let part = mat.rows(1..3).unwrap().as_ndarray();
+                assert_eq!(part, array.slice(s![1..3, ..]));
+                assert!(MatRef::try_from(array.slice(s![.., ..;-1])).is_err());
+                assert!(MatRef::try_from(array.slice(s![..;2, ..2])).is_err());
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ fn equal_columns_share_the_weight() {
     for n in [50, 3000] {
         let one = waves(n, 1);
         let x = one.x.iter().flat_map(|v| [*v; 3]).collect();
-        let three = Problem { x, y: one.y.iter().copied().collect(), p: 3 };
+        let three = Problem { x, y: Vec::from(&one.y[..]), p: 3 };
         for intercept in [true, false] {
             let learner = LinearRegression::new().fit_intercept(intercept);
             let (alone, shared) = (one.fit(&learner), three.fit(&learner));
@@ -56,7 +56,7 @@ fn constant_columns_get_coefficient_zero_on_either_way() {
     let base = waves(4000, 3);
     let add = |extra: fn(&[f64]) -> f64| Problem {
         x: base.x.chunks(3).flat_map(|r| [r[0], 0.1, r[1], r[2], extra(r)]).collect(),
-        y: base.y.iter().copied().collect(),
+        y: Vec::from(&base.y[..]),
         p: 5,
     };
     let want = base.fit(&LinearRegression::new());
@@ -69,6 +69,41 @@ fn constant_columns_get_coefficient_zero_on_either_way() {
     let got = got.as_linear().unwrap().coefficients;
     assert_eq!(got[1], 0.0);
     assert!(distance(&[got[0] + got[4], got[2], got[3]], want) < 1e-12 && (got[0] - got[4]).abs() < 1e-12);
+}
+
+#[test]
+fn constant_columns_stay_constant_behind_transformers() {
+    let base = waves(4000, 3);
+    // Thirty constants, of which some have means that are off by a rounding.
+    let constants: Vec<f64> = (0..30).map(|i| 10f64.powi(i % 13 - 6) / f64::from(i + 3)).collect();
+    let x = base.x.chunks(3).flat_map(|r| r.iter().chain(&constants).copied()).collect();
+    let padded = Problem { x, y: Vec::from(&base.y[..]), p: 33 };
+    let equal = base.x.chunks(3).flat_map(|r| [r[0], 0.1, r[1], r[2], r[0]]).collect();
+    let equal = Problem { x: equal, y: Vec::from(&base.y[..]), p: 5 };
+    let scalers: [Arc<dyn Transformer>; 3] =
+        [Arc::new(StandardScaler::new()), Arc::new(MinMaxScaler::new()), Arc::new(Center::new())];
+    for scaler in scalers {
+        for learner in [
+            Arc::new(LinearRegression::new()) as Arc<dyn Estimator>,
+            Arc::new(Lasso::new(0.0).tol(1e-14).max_iter(10_000)),
+            Arc::new(Ridge::new(1e-12)),
+            Arc::new(LinearRegression::new().positive(true)),
+        ] {
+            let kind = learner.kind();
+            let want = base.fit(learner.as_ref());
+            let want = want.as_linear().unwrap().coefficients;
+            let pipeline = Pipeline::new(vec![scaler.clone()], learner);
+            let got = padded.fit(&pipeline);
+            let got = got.as_linear().unwrap().coefficients;
+            assert!(distance(&got[..3], want) < 1e-9, "{kind}: {got:?} {want:?}");
+            assert!(got[3..].iter().all(|c| *c == 0.0), "{kind}: {got:?}");
+            // With a column twice, too, which is the R factor's business.
+            let got = equal.fit(&pipeline);
+            let got = got.as_linear().unwrap().coefficients;
+            assert!(distance(&[got[0] + got[4], got[2], got[3]], want) < 1e-9, "{kind}: {got:?} {want:?}");
+            assert!(got[1].abs() < 1e-3, "{kind}: {got:?}");
+        }
+    }
 }
 
 #[test]
@@ -91,7 +126,7 @@ fn ridge_from_the_r_factor_is_stationary() {
     let problem = waves(2000, 5);
     // Two columns that differ by a millionth, and next to no penalty: beyond the limit.
     let near: Vec<f64> = problem.x.chunks(5).flat_map(|r| [r[0], r[0] + 1e-6 * r[1], r[2]]).collect();
-    let near = Problem { x: near, y: problem.y.iter().copied().collect(), p: 3 };
+    let near = Problem { x: near, y: Vec::from(&problem.y[..]), p: 3 };
     let model = near.fit(&Ridge::new(1e-9));
     let c = model.as_linear().unwrap().coefficients;
     // Stationary: X'(y - Xb) = alpha b, in centred columns, from rows.
@@ -174,7 +209,7 @@ fn rows_in_runs_and_all_learners_fit_by_the_estimator_trait() {
 }
 
 fn transformed(t: &dyn Transformer, x: &[f64], n: usize, p: usize) -> (Vec<f64>, Record) {
-    let table = DenseTable::new(x.iter().copied().collect(), n, p, Order::C).unwrap();
+    let table = DenseTable::new(x.into(), n, p, Order::C).unwrap();
     let rows = Rows::all(n);
     let y = vec![0.0; n];
     let train = Train::new(

@@ -12,7 +12,10 @@ fn data(name: &str) -> PathBuf {
 const STACKS: [(&str, &[&str], &str, f64); 4] = [
     (
         "A_enet0.1_lasso0.1__knn5",
-        &["native.elastic_net:alpha=0.1,tol=1e-13,max_iter=1000000", "native.lasso:alpha=0.1,tol=1e-13,max_iter=1000000"],
+        &[
+            "native.elastic_net:alpha=0.1,tol=1e-13,max_iter=1000000",
+            "native.lasso:alpha=0.1,tol=1e-13,max_iter=1000000",
+        ],
         "native.k_neighbors_regressor",
         1e-8,
     ),
@@ -65,7 +68,10 @@ fn stacked_predictions_equal_scikit_learns() {
             assert_eq!(got.len(), want_predictions.len());
             for (row, (got, want)) in got.iter().zip(want_predictions).enumerate() {
                 let want = want.as_f64().unwrap();
-                assert!((got - want).abs() <= tolerance * want.abs(), "{name} K={k} row {row}: {got} and {want}");
+                assert!(
+                    (got - want).abs() <= tolerance * want.abs(),
+                    "{name} K={k} row {row}: {got} and {want}"
+                );
             }
             for (row, bases) in want["base_pred_test"].as_array().unwrap().iter().enumerate() {
                 for (j, want) in bases.as_array().unwrap().iter().enumerate() {

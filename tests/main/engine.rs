@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use ensemble::{
-    Access, DenseTable, ErrorKind, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LearnerReport, Model, Monitor,
-    Order, Result, Shape, SuperLearner, Table, Train,
+    Access, DenseTable, ErrorKind, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LearnerReport,
+    Model, Monitor, Order, Result, Shape, SuperLearner, Table, Train,
     native::{LinearRegression, Ridge},
     registry,
 };
@@ -37,7 +37,11 @@ fn friedman(nrows: usize, ncols: usize) -> (DenseTable, DenseTable) {
 }
 
 const LAYERS: [&[&str]; 2] = [
-    &["native.standard_scaler | native.lasso:alpha=0.05,tol=1e-12", "native.min_max_scaler | native.ridge", "native.linear_regression"],
+    &[
+        "native.standard_scaler | native.lasso:alpha=0.05,tol=1e-12",
+        "native.min_max_scaler | native.ridge",
+        "native.linear_regression",
+    ],
     &["native.ridge:alpha=10", "native.standard_scaler | native.elastic_net:alpha=0.01,tol=1e-12"],
 ];
 
@@ -85,9 +89,14 @@ fn layers_fitted_from_statistics_are_those_fitted_from_rows() {
 #[test]
 fn scores_of_near_perfect_fits_are_summed_from_residuals() {
     let (x, _) = friedman(3_000, 6);
-    let target = (0..3_000).map(|r| 1e3 + (0..6).map(|j| x.as_mat().get(r, j) * (j + 1) as f64).sum::<f64>()).collect();
+    let target = (0..3_000)
+        .map(|r| 1e3 + (0..6).map(|j| x.as_mat().get(r, j) * (j + 1) as f64).sum::<f64>())
+        .collect();
     let y = DenseTable::column(target);
-    let fitted = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("ols", LinearRegression::new())).fit(&x, &y).unwrap();
+    let fitted = SuperLearner::new(KFold::new(3))
+        .layer(Layer::new().learner("ols", LinearRegression::new()))
+        .fit(&x, &y)
+        .unwrap();
     assert!(fitted.report().learners[0].scores.as_ref().unwrap().cv_rmse_mean < 1e-10);
     assert_eq!(fitted.report().totals.data_passes, 2);
 }
@@ -107,9 +116,15 @@ fn values_that_are_not_finite_are_named_by_row_and_column_in_x_and_y_also_when_s
             for wrapped in [Arc::clone(&learner), Arc::new(FromRows(learner)) as Arc<dyn Estimator>] {
                 let learner = SuperLearner::new(folds).layer(Layer::new().shared("l", wrapped));
                 let error = learner.fit(&bad_x, &y).err().expect("a NaN");
-                assert!(matches!(error.kind(), ErrorKind::NotFinite { row: 2_345, column: 4, .. }), "{text}: {error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::NotFinite { row: 2_345, column: 4, .. }),
+                    "{text}: {error}"
+                );
                 let error = learner.fit(&x, &bad_y).err().expect("an infinity");
-                assert!(matches!(error.kind(), ErrorKind::NotFinite { row: 77, column: 0, .. }), "{text}: {error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::NotFinite { row: 77, column: 0, .. }),
+                    "{text}: {error}"
+                );
             }
         }
     }
@@ -139,7 +154,10 @@ fn a_panic_inside_a_learner_is_that_learners_error() {
     let (x, y) = friedman(500, 6);
     let learner = SuperLearner::new(KFold::new(4)).layer(Layer::new().learner("shaky", Panics));
     let error = learner.fit(&x, &y).err().expect("a panic").to_string();
-    assert!(error.contains("'shaky'") && error.contains("fold 2") && error.contains("not this fold"), "{error}");
+    assert!(
+        error.contains("'shaky'") && error.contains("fold 2") && error.contains("not this fold"),
+        "{error}"
+    );
 }
 
 /// Cancels after some steps.
@@ -182,7 +200,11 @@ fn a_saved_ensemble_predicts_the_same_bits() {
     let (x, y) = friedman(800, 6);
     let registry = registry();
     let mut layer = Layer::new();
-    for text in ["native.standard_scaler | native.k_neighbors_regressor:weights=distance", "native.normalizer | native.ridge", "native.lasso:alpha=0.1"] {
+    for text in [
+        "native.standard_scaler | native.k_neighbors_regressor:weights=distance",
+        "native.normalizer | native.ridge",
+        "native.lasso:alpha=0.1",
+    ] {
         layer = layer.shared(text, registry.pipeline(text).unwrap());
     }
     let fitted = SuperLearner::new(KFold::new(3))

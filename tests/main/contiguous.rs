@@ -42,7 +42,8 @@ fn every_fold_is_rewired_in_both_orders() {
             let way = &report.learners[0].access;
             assert_eq!(way, if k == 2 { "plain" } else { "rewired" }, "{order:?} K={k}");
             // Rewired rows and runs of rows are the same rows: the same sums, bit for bit.
-            let coefficients = |j: usize| fitted.layers()[0][j].model().as_linear().unwrap().coefficients.to_vec();
+            let coefficients =
+                |j: usize| fitted.layers()[0][j].model().as_linear().unwrap().coefficients.to_vec();
             assert_eq!(coefficients(0), coefficients(2));
         }
     }

@@ -42,20 +42,27 @@ fn threads_budget_and_access_do_not_change_a_bit() {
     let folds = KFold::new(4).page_aligned();
     let spill = || Arc::new(SpillDir::temp());
     let reference = stack(folds).threads(1).scratch(spill()).fit(&x, &y).unwrap();
-    assert!(reference.report().as_planned, "{:#?}\n{}", reference.report().work, stack(folds).scratch(spill()).plan(&x, &y).unwrap());
+    assert!(
+        reference.report().as_planned,
+        "{:#?}\n{}",
+        reference.report().work,
+        stack(folds).scratch(spill()).plan(&x, &y).unwrap()
+    );
     assert_eq!(reference.report().learners[4].access, "rewired");
     let want = bits(&reference, &x);
     for threads in [2, 8] {
         let fitted = stack(folds).threads(threads).scratch(spill()).fit(&x, &y).unwrap();
         assert_eq!(bits(&fitted, &x), want, "{threads} threads");
     }
-    let small = stack(folds).threads(2).scratch(spill()).budget(MemoryBudget::bytes(6 << 20)).fit(&x, &y).unwrap();
+    let small =
+        stack(folds).threads(2).scratch(spill()).budget(MemoryBudget::bytes(6 << 20)).fit(&x, &y).unwrap();
     assert!(small.report().as_planned);
     assert_eq!(bits(&small, &x), want, "small budget");
 
     // The same rows in memory cannot be rewired: they are gathered.
     let mat = x.as_mat();
-    let owned = DenseTable::new(mat.as_slice().unwrap().to_vec(), mat.nrows(), mat.ncols(), Order::C).unwrap();
+    let owned =
+        DenseTable::new(mat.as_slice().unwrap().to_vec(), mat.nrows(), mat.ncols(), Order::C).unwrap();
     let target = DenseTable::column(y.as_mat().as_slice().unwrap().to_vec());
     let gathered = stack(folds).threads(2).fit(&owned, &target).unwrap();
     assert_eq!(gathered.report().learners[4].access, "gathered");
