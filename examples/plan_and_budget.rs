@@ -16,7 +16,9 @@ fn main() -> Result<()> {
     let (x, y) = (DenseTable::new(x, 20_000, 6, Order::C)?, DenseTable::column(y));
     let learner = SuperLearner::new(KFold::new(4))
         .layer(
-            Layer::new().learner("ols", LinearRegression::new()).learner("near", KNeighborsRegressor::new(5)),
+            Layer::new()
+                .learner("ols", LinearRegression::new())
+                .learner("near", KNeighborsRegressor::new().n_neighbors(5)),
         )
         .meta(NonNegativeLeastSquares::new())
         .scratch(Arc::new(SpillDir::temp()));

@@ -453,7 +453,7 @@ mod ndarray_edge {
 
     #[cfg(test)]
     mod tests {
-        use ndarray::{Array2, ShapeBuilder, s};
+        use ndarray::{Array2, Axis, ShapeBuilder, Slice};
 
         use super::*;
 
@@ -465,9 +465,9 @@ mod ndarray_edge {
                 let mat = MatRef::try_from(array.view()).unwrap();
                 assert_eq!((mat.order(), mat.data().as_ptr()), (order, array.as_ptr()));
                 let part = mat.rows(1..3).unwrap().as_ndarray();
-                assert_eq!(part, array.slice(s![1..3, ..]));
-                assert!(MatRef::try_from(array.slice(s![.., ..;-1])).is_err());
-                assert!(MatRef::try_from(array.slice(s![..;2, ..2])).is_err());
+                assert_eq!(part, array.slice_axis(Axis(0), Slice::from(1..3)));
+                assert!(MatRef::try_from(array.slice_axis(Axis(1), Slice::new(0, None, -1))).is_err());
+                assert!(MatRef::try_from(array.slice_axis(Axis(0), Slice::new(0, None, 2))).is_err());
             }
         }
     }
