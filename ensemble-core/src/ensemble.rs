@@ -67,6 +67,16 @@ impl Layer {
         self
     }
 
+    /// Number of learners.
+    pub fn len(&self) -> usize {
+        self.learners.len()
+    }
+
+    /// Whether there are none yet.
+    pub fn is_empty(&self) -> bool {
+        self.learners.is_empty()
+    }
+
     /// With a preprocessing case: `learners` behind the same transformers, named `case.learner`.
     #[must_use]
     pub fn case(

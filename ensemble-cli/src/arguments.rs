@@ -1,0 +1,185 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Stack models on tables that barely fit the machine, with no copy of the data for any number of folds.
+#[derive(Parser)]
+#[command(name = "ensemble", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Write a synthetic table of any size, in flat memory.
+    Generate(Generate),
+    /// Say what a fit would do: passes, copies, bytes. Runs nothing.
+    Plan(Fit),
+    /// Fit a super learner.
+    Fit(Fit),
+    /// Predict the rows of a table.
+    Predict(Predict),
+    /// Show what is in a model file or a table.
+    Inspect(Inspect),
+    /// List the learners and transformers there are, with their parameters.
+    Learners(Learners),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Synthetic {
+    /// Friedman (1991), equation 56: ten sin(pi x0 x1) + 20 (x2 - 0.5)^2 + 10 x3 + 5 x4 + noise.
+    Friedman1,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum OrderName {
+    /// Row-major.
+    #[value(name = "C")]
+    C,
+    /// Column-major.
+    #[value(name = "F")]
+    F,
+}
+
+impl From<OrderName> for ensemble::Order {
+    fn from(name: OrderName) -> Self {
+        match name {
+            OrderName::C => Self::C,
+            OrderName::F => Self::F,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Generate {
+    /// Which table.
+    pub(crate) kind: Synthetic,
+    /// Rows.
+    #[arg(long)]
+    pub(crate) rows: usize,
+    /// Columns, at least 5.
+    #[arg(long)]
+    pub(crate) cols: usize,
+    /// Seed of the stream.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Standard deviation of the noise.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) noise: f64,
+    /// Order of the columns' file.
+    #[arg(long, value_enum, default_value = "C")]
+    pub(crate) order: OrderName,
+    /// Where the columns go.
+    #[arg(long, value_name = "X.npy")]
+    pub(crate) x: PathBuf,
+    /// Where the target goes.
+    #[arg(long, value_name = "y.npy")]
+    pub(crate) y: PathBuf,
+}
+
+/// Where rows come from, and what becomes of their columns.
+#[derive(Args, Clone)]
+pub(crate) struct Source {
+    /// The table: .npy, .csv with a header, or raw float64 with --raw-shape.
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: PathBuf,
+    /// Rows and columns of a raw table, as in 1000000x50.
+    #[arg(long, value_name = "ROWSxCOLS")]
+    pub(crate) raw_shape: Option<String>,
+    /// Order of a raw table.
+    #[arg(long, value_enum, default_value = "C")]
+    pub(crate) raw_order: OrderName,
+    /// Leave a column out: a header name, or a number from 0. May be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) drop: Vec<String>,
+    /// Encode a column of ordered categories as 0, 1, 2: "cut=Fair<Good<Ideal". May be repeated.
+    #[arg(long, value_name = "COLUMN=A<B<...")]
+    pub(crate) ordinal: Vec<String>,
+    /// Folder for temporary files: imported tables, shuffled tables, large prediction columns.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spill_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Fit {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// The target: an .npy file of one value per row, or a column of the table (header name, or number from 0).
+    #[arg(long, value_name = "y.npy|COLUMN")]
+    pub(crate) target: Option<String>,
+    /// A learner of the first layer: NAME=KIND[:param=value,...], transformers before it joined by ' | '. May be repeated.
+    #[arg(long, value_name = "NAME=PIPELINE")]
+    pub(crate) learner: Vec<String>,
+    /// The meta-learner. Default with several learners: native.nnls.
+    #[arg(long, value_name = "PIPELINE")]
+    pub(crate) meta: Option<String>,
+    /// Number of folds [default: 5].
+    #[arg(long, value_name = "K")]
+    pub(crate) folds: Option<usize>,
+    /// Fold sizes as scikit-learn's KFold gives them.
+    #[arg(long, conflicts_with = "page_folds")]
+    pub(crate) exact_folds: bool,
+    /// Fold boundaries at whole pages, however far they move.
+    #[arg(long)]
+    pub(crate) page_folds: bool,
+    /// Folds of rows in random order: the table is written once in fold order to a temporary file.
+    #[arg(long)]
+    pub(crate) shuffle: bool,
+    /// Seed of the shuffle and of learners that draw [default: 0].
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Threads [default: all cores].
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Bytes the fit may hold at once, as in 256MiB.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory_budget: Option<String>,
+    /// Folds, layers, cases and meta-learner from a TOML file; options on the command line win.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) spec: Option<PathBuf>,
+    /// Write the fitted ensemble here.
+    #[arg(long, value_name = "OUT")]
+    pub(crate) model: Option<PathBuf>,
+    /// Write the first layer's out-of-fold predictions here, rows x learners.
+    #[arg(long, value_name = "OUT.npy")]
+    pub(crate) oof: Option<PathBuf>,
+    /// Do not cross-validate the meta-learner.
+    #[arg(long)]
+    pub(crate) no_meta_score: bool,
+    /// Print one JSON object. `peak_anonymous_bytes` is the greatest RssAnon of the process, sampled every 2 ms.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Predict {
+    /// A model file that `fit --model` wrote.
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Where predictions go: .npy, or .csv with the header `prediction`.
+    #[arg(long, value_name = "p.npy|p.csv")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// A model file or an .npy table.
+    pub(crate) path: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Learners {
+    /// Print one JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

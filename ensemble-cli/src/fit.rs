@@ -1,0 +1,130 @@
+//! `ensemble plan` and `ensemble fit`.
+
+use std::{path::Path, sync::Arc};
+
+use ensemble::{Bytes, Error, FittedEnsemble, LearnerReport, Report, Result, SuperLearner, memmap::SpillDir, registry};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::Fit,
+    import,
+    input::{self, Input},
+    memory::Sampler,
+    output,
+    progress::Bar,
+    spec::{self, Spec},
+};
+
+/// What both commands prepare: the learner first, since a bad spec needs no data to be refused.
+fn prepare(a: &Fit) -> Result<(SuperLearner, Input)> {
+    let spec = Spec::read(a.spec.as_deref())?;
+    let learner = spec::build(a, &spec, &registry())?;
+    let target = a.target.as_deref().or(spec.target.as_deref());
+    let target = target.ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
+    let inputs = [a.source.table.as_path(), Path::new(target)];
+    for out in a.model.iter().chain(&a.oof) {
+        output::check(out, &inputs)?;
+    }
+    let input = input::open(&a.source, Some(target), &spec)?;
+    let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref()));
+    Ok((learner.scratch(Arc::new(spill)), input))
+}
+
+fn target(input: &Input) -> Result<&ensemble::memmap::MappedTable> {
+    input.y.as_ref().ok_or_else(|| Error::unsupported("no target is given"))
+}
+
+/// Say what a fit would do.
+pub(crate) fn plan(a: &Fit) -> Result<()> {
+    let (learner, input) = prepare(a)?;
+    let plan = learner.plan(&input.x, target(&input)?)?;
+    if a.json {
+        let mut value = serde_json::to_value(&plan).map_err(|e| Error::unsupported(e.to_string()))?;
+        value["imported_bytes"] = input.imported_bytes.into();
+        return output::print_json(&value);
+    }
+    output::print(&plan.to_string())
+}
+
+/// Fit, and write what was asked for.
+pub(crate) fn fit(a: &Fit) -> Result<()> {
+    let sampler = Sampler::start();
+    let (learner, input) = prepare(a)?;
+    let bar = Arc::new(Bar::new(!a.json));
+    let learner = learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
+    let fitted = learner.fit(&input.x, target(&input)?);
+    bar.finish();
+    let fitted = fitted?;
+    let peak = sampler.finish();
+    if let Some(path) = &a.model {
+        fitted.save(path)?;
+    }
+    if let Some(path) = &a.oof {
+        import::write_npy(path, fitted.transform()?)?;
+    }
+    if a.json { output::print_json(&report_json(&fitted, &input, peak)?) } else { print_report(&fitted, &input, peak) }
+}
+
+fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Result<Value> {
+    let report = fitted.report();
+    let mut value = serde_json::to_value(report).map_err(|e| Error::unsupported(e.to_string()))?;
+    value["spilled_bytes"] = (report.totals.spilled_bytes + input.imported_bytes).into();
+    value["imported_bytes"] = input.imported_bytes.into();
+    value["peak_anonymous_bytes"] = peak.map_or(Value::Null, Value::from);
+    value["feature_names"] = json!(input.names);
+    for learner in value["learners"].as_array_mut().into_iter().flatten() {
+        if learner.get("cv_rmse_mean").is_none() {
+            learner["cv_rmse_mean"] = Value::Null;
+            learner["cv_rmse_se"] = Value::Null;
+        }
+    }
+    Ok(value)
+}
+
+/// A leaderboard, layer by layer, the best first.
+fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Result<()> {
+    let report: &Report = fitted.report();
+    let risk = |l: &LearnerReport| l.scores.as_ref().map_or(f64::INFINITY, |s| s.cv_rmse_mean);
+    let mut learners: Vec<&LearnerReport> = report.learners.iter().collect();
+    learners.sort_by(|a, b| a.layer.cmp(&b.layer).then(risk(a).total_cmp(&risk(b))));
+    let width = learners.iter().map(|l| l.name.len()).max().unwrap_or(0).max(7);
+    let mut text = format!(
+        "{:<5}  {:<width$}  {:>12}  {:>10}  {:>9}  {:<10}  {:>10}\n",
+        "layer", "learner", "CV RMSE", "std. err.", "seconds", "access", "copied"
+    );
+    for l in learners {
+        let (mean, se) = match &l.scores {
+            Some(s) => (format!("{:.6}", s.cv_rmse_mean), format!("{:.6}", s.cv_rmse_se)),
+            None => ("-".into(), "-".into()),
+        };
+        text += &format!(
+            "{:<5}  {:<width$}  {mean:>12}  {se:>10}  {:>9.4}  {:<10}  {:>10}\n",
+            l.layer,
+            l.name,
+            l.fit_seconds,
+            l.access,
+            Bytes(l.copied_bytes).to_string()
+        );
+    }
+    let t = &report.totals;
+    text += &format!(
+        "\n{} rows x {} columns, {} folds, {} threads: {:.3} s\n",
+        report.rows,
+        report.columns,
+        report.fold_sizes.len(),
+        report.threads,
+        report.wall_seconds
+    );
+    text += &format!(
+        "passes over the data {}, gathered {}, copied at junctions {}, spilled {}, prediction columns {}",
+        t.data_passes,
+        Bytes(t.gathered_bytes),
+        Bytes(t.rewired_bytes_copied),
+        Bytes(t.spilled_bytes + input.imported_bytes),
+        Bytes(t.prediction_bytes)
+    );
+    if let Some(peak) = peak {
+        text += &format!("; peak anonymous memory {}", Bytes(peak));
+    }
+    output::print(&text)
+}

@@ -1,0 +1,66 @@
+//! Opening tables and targets.
+
+use std::path::Path;
+
+use ensemble::{Error, Result, Table, memmap::MappedTable};
+
+use crate::{
+    arguments::Source,
+    import::{self, Columns},
+    spec::Spec,
+};
+
+/// A table ready to learn from, or to predict.
+pub(crate) struct Input {
+    pub(crate) x: MappedTable,
+    pub(crate) y: Option<MappedTable>,
+    /// Bytes that an import wrote to temporary files.
+    pub(crate) imported_bytes: u64,
+    /// Names of the columns of x; numbers where the file has none.
+    pub(crate) names: Vec<String>,
+}
+
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+}
+
+fn raw_shape(text: &str) -> Result<(usize, usize)> {
+    let parse = |t: &str| t.trim().parse::<usize>().ok().filter(|n| *n > 0);
+    text.split_once('x')
+        .and_then(|(r, c)| Some((parse(r)?, parse(c)?)))
+        .ok_or_else(|| Error::spec(text, "--raw-shape is written ROWSxCOLS, as in 1000000x50"))
+}
+
+/// Open a table and, when `target` is given, what is to be predicted.
+pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result<Input> {
+    let path = source.table.as_path();
+    let mut ordinal = spec.ordinals();
+    for text in &source.ordinal {
+        ordinal.push(import::parse_ordinal(text)?);
+    }
+    let mut drop: Vec<String> = spec.drop.clone();
+    drop.extend(source.drop.iter().cloned());
+    // A target that is a file is opened; any other is a column of the table.
+    let target_file = target.map(Path::new).filter(|t| t.extension().is_some_and(|e| e == "npy"));
+    let columns =
+        Columns { drop: &drop, ordinal: &ordinal, target: if target_file.is_some() { None } else { target } };
+    let spill = import::spill_folder(source.spill_dir.as_ref());
+    let y_file = target_file.map(MappedTable::open_npy).transpose()?;
+    let imported = if is_csv(path) {
+        import::csv(path, &columns, &spill)?
+    } else {
+        let table = match &source.raw_shape {
+            Some(shape) => {
+                let (nrows, ncols) = raw_shape(shape)?;
+                MappedTable::open_raw(path, nrows, ncols, source.raw_order.into())?
+            }
+            None => MappedTable::open_npy(path)?,
+        };
+        if columns.target.is_none() && drop.is_empty() && ordinal.is_empty() {
+            let names = (0..table.as_mat().ncols()).map(|j| j.to_string()).collect();
+            return Ok(Input { x: table, y: y_file, imported_bytes: 0, names });
+        }
+        import::split(&table, path, &columns, &spill)?
+    };
+    Ok(Input { x: imported.x, y: imported.y.or(y_file), imported_bytes: imported.bytes, names: imported.names })
+}
