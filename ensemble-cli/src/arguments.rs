@@ -160,6 +160,9 @@ pub(crate) struct Predict {
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// The TOML file of the fit: its columns are encoded and left out alike, and its target column is not needed.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) spec: Option<PathBuf>,
     /// Where predictions go: .npy, or .csv with the header `prediction`.
     #[arg(long, value_name = "p.npy|p.csv")]
     pub(crate) out: PathBuf,

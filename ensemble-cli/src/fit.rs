@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use ensemble::{Bytes, Error, FittedEnsemble, LearnerReport, Report, Result, SuperLearner, memmap::SpillDir, registry};
+use ensemble::{
+    Bytes, Error, FittedEnsemble, LearnerReport, Report, Result, SuperLearner, memmap::SpillDir, registry,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,7 +22,8 @@ fn prepare(a: &Fit) -> Result<(SuperLearner, Input)> {
     let spec = Spec::read(a.spec.as_deref())?;
     let learner = spec::build(a, &spec, &registry())?;
     let target = a.target.as_deref().or(spec.target.as_deref());
-    let target = target.ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
+    let target = target
+        .ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
     let inputs = [a.source.table.as_path(), Path::new(target)];
     for out in a.model.iter().chain(&a.oof) {
         output::check(out, &inputs)?;
@@ -56,13 +59,18 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     bar.finish();
     let fitted = fitted?;
     let peak = sampler.finish();
+    input.check_unchanged()?;
     if let Some(path) = &a.model {
         fitted.save(path)?;
     }
     if let Some(path) = &a.oof {
         import::write_npy(path, fitted.transform()?)?;
     }
-    if a.json { output::print_json(&report_json(&fitted, &input, peak)?) } else { print_report(&fitted, &input, peak) }
+    if a.json {
+        output::print_json(&report_json(&fitted, &input, peak)?)
+    } else {
+        print_report(&fitted, &input, peak)
+    }
 }
 
 fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Result<Value> {

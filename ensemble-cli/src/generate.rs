@@ -30,5 +30,11 @@ pub(crate) fn run(a: &Generate) -> Result<()> {
     }
     x.finish()?;
     y.finish()?;
-    output::print(&format!("{}: {} rows x {} columns; {}: target", a.x.display(), a.rows, a.cols, a.y.display()))
+    output::print(&format!(
+        "{}: {} rows x {} columns; {}: target",
+        a.x.display(),
+        a.rows,
+        a.cols,
+        a.y.display()
+    ))
 }

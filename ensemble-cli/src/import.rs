@@ -42,7 +42,10 @@ impl Columns<'_> {
     fn roles(&self, path: &Path, names: &[String]) -> Result<Vec<Role>> {
         let find = |wanted: &str| {
             names.iter().position(|n| n == wanted).ok_or_else(|| {
-                Error::format(path, format!("there is no column '{wanted}'; the columns are {}", names.join(", ")))
+                Error::format(
+                    path,
+                    format!("there is no column '{wanted}'; the columns are {}", names.join(", ")),
+                )
             })
         };
         let mut roles: Vec<Role> = names.iter().map(|_| Role::Number).collect();
@@ -83,7 +86,8 @@ impl Sink {
             .tempdir_in(spill)
             .map_err(|e| Error::io(spill, "make a folder in", e))?;
         let x = NpyWriter::create_growing(folder.path().join("x.npy"), ncols)?;
-        let y = with_target.then(|| NpyWriter::create_growing_vector(folder.path().join("y.npy"))).transpose()?;
+        let y =
+            with_target.then(|| NpyWriter::create_growing_vector(folder.path().join("y.npy"))).transpose()?;
         Ok(Self { folder, x, y, row: Vec::with_capacity(ncols) })
     }
 
@@ -109,11 +113,20 @@ impl Sink {
     }
 }
 
+fn names(path: &Path, reader: &mut csv::Reader<std::fs::File>) -> Result<Vec<String>> {
+    let header = reader.headers().map_err(|e| csv_error(path, &e))?;
+    Ok(header.iter().map(|n| n.trim().to_owned()).collect())
+}
+
+/// The column names of a CSV file.
+pub(crate) fn header(path: &Path) -> Result<Vec<String>> {
+    names(path, &mut csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?)
+}
+
 /// Import numeric CSV with a header.
 pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
-    let mut reader = csv::ReaderBuilder::new().from_path(path).map_err(|e| csv_error(path, &e))?;
-    let header = reader.headers().map_err(|e| csv_error(path, &e))?;
-    let names: Vec<String> = header.iter().map(|n| n.trim().to_owned()).collect();
+    let mut reader = csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?;
+    let names = names(path, &mut reader)?;
     if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
         return Err(Error::format(path, format!("two columns are called '{}'", twice.1)));
     }
@@ -180,7 +193,12 @@ fn csv_error(path: &Path, error: &csv::Error) -> Error {
 }
 
 /// Split a table whose target is one of its columns, or leave columns out: names are numbers from 0.
-pub(crate) fn split(table: &MappedTable, path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
+pub(crate) fn split(
+    table: &MappedTable,
+    path: &Path,
+    columns: &Columns<'_>,
+    spill: &Path,
+) -> Result<Imported> {
     let mat = table.as_mat();
     if !columns.ordinal.is_empty() {
         return Err(Error::format(path, "--ordinal is for columns of text; this table holds numbers"));
@@ -219,7 +237,8 @@ pub(crate) fn write_npy(path: &Path, mat: MatRef<'_>) -> Result<()> {
 
 /// `"cut=Fair<Good<Ideal"` as a column and its categories.
 pub(crate) fn parse_ordinal(text: &str) -> Result<(String, Vec<String>)> {
-    let (name, rest) = text.split_once('=').ok_or_else(|| Error::spec(text, "--ordinal is written COLUMN=A<B<..."))?;
+    let (name, rest) =
+        text.split_once('=').ok_or_else(|| Error::spec(text, "--ordinal is written COLUMN=A<B<..."))?;
     let categories: Vec<String> = rest.split('<').map(|c| c.trim().to_owned()).collect();
     if categories.len() < 2 || categories.iter().any(String::is_empty) {
         return Err(Error::spec(text, "--ordinal names at least two categories, in order, joined by <"));

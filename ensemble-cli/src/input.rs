@@ -20,6 +20,14 @@ pub(crate) struct Input {
     pub(crate) names: Vec<String>,
 }
 
+impl Input {
+    /// Refuse results of files that changed while they were read.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        self.x.check_unchanged()?;
+        self.y.as_ref().map_or(Ok(()), MappedTable::check_unchanged)
+    }
+}
+
 fn is_csv(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
 }
@@ -29,6 +37,18 @@ fn raw_shape(text: &str) -> Result<(usize, usize)> {
     text.split_once('x')
         .and_then(|(r, c)| Some((parse(r)?, parse(c)?)))
         .ok_or_else(|| Error::spec(text, "--raw-shape is written ROWSxCOLS, as in 1000000x50"))
+}
+
+/// Open a table to predict: the spec's target column is left out where the table has it.
+pub(crate) fn open_to_predict(source: &Source, spec: &Spec) -> Result<Input> {
+    let mut source = source.clone();
+    if let Some(target) = &spec.target
+        && is_csv(&source.table)
+        && import::header(&source.table)?.contains(target)
+    {
+        source.drop.push(target.clone());
+    }
+    open(&source, None, spec)
 }
 
 /// Open a table and, when `target` is given, what is to be predicted.
@@ -62,5 +82,10 @@ pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result
         }
         import::split(&table, path, &columns, &spill)?
     };
-    Ok(Input { x: imported.x, y: imported.y.or(y_file), imported_bytes: imported.bytes, names: imported.names })
+    Ok(Input {
+        x: imported.x.renamed(path.display().to_string()),
+        y: imported.y.or(y_file),
+        imported_bytes: imported.bytes,
+        names: imported.names,
+    })
 }

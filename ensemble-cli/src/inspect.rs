@@ -47,9 +47,14 @@ fn model(path: &Path, json: bool) -> Result<()> {
             text += &format!("\nlayer {at}  {:<16}  {}", l.name(), l.kind());
             match l.model().as_linear() {
                 Some(form) => {
-                    let shown: Vec<String> = form.coefficients.iter().take(8).map(|c| format!("{c:.6}")).collect();
+                    let shown: Vec<String> =
+                        form.coefficients.iter().take(8).map(|c| format!("{c:.6}")).collect();
                     let more = if form.coefficients.len() > 8 { ", ..." } else { "" };
-                    text += &format!("\n  intercept {:.6}, coefficients {}{more}", form.intercept, shown.join(", "));
+                    text += &format!(
+                        "\n  intercept {:.6}, coefficients {}{more}",
+                        form.intercept,
+                        shown.join(", ")
+                    );
                 }
                 None => text += &format!("\n  {} of model", Bytes(l.model().bytes())),
             }

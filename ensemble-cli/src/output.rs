@@ -11,7 +11,9 @@ use ensemble::{Error, Result};
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output", "write", error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", "write", error))
+        }
         _ => Ok(()),
     }
 }
@@ -25,7 +27,10 @@ pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
 pub(crate) fn check(path: &Path, inputs: &[&Path]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        return Err(Error::format(path, format!("cannot be written: there is no folder {}", folder.display())));
+        return Err(Error::format(
+            path,
+            format!("cannot be written: there is no folder {}", folder.display()),
+        ));
     }
     if path.is_dir() {
         return Err(Error::format(path, "cannot be written: it is a folder"));

@@ -15,7 +15,7 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     let start = Instant::now();
     let model = FittedEnsemble::load(&a.model, &registry())?;
     output::check(&a.out, &[&a.source.table, &a.model])?;
-    let input = input::open(&a.source, None, &Spec::default())?;
+    let input = input::open_to_predict(&a.source, &Spec::read(a.spec.as_deref())?)?;
     let x = input.x.as_mat();
     if x.ncols() != model.ncols() {
         return Err(Error::shape(
@@ -38,12 +38,22 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     output::print(&format!("{}: {} predictions in {seconds:.3} s", a.out.display(), x.nrows()))
 }
 
-fn each_block(model: &FittedEnsemble, x: MatRef<'_>, mut write: impl FnMut(&[f64]) -> Result<()>) -> Result<()> {
+fn each_block(
+    model: &FittedEnsemble,
+    x: MatRef<'_>,
+    mut write: impl FnMut(&[f64]) -> Result<()>,
+) -> Result<()> {
     let mut buffer = vec![0.0; ROWS.min(x.nrows())];
     for block in x.row_blocks(ROWS) {
         let out = &mut buffer[..block.nrows()];
         if let Some((row, column, value)) = block.first_not_finite() {
-            return Err(ensemble::ErrorKind::NotFinite { table: "the table to predict".into(), row, column, value }.into());
+            return Err(ensemble::ErrorKind::NotFinite {
+                table: "the table to predict".into(),
+                row,
+                column,
+                value,
+            }
+            .into());
         }
         model.predict_into(block, out)?;
         write(out)?;

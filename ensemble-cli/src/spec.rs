@@ -62,7 +62,10 @@ impl Spec {
         for (column, categories) in &spec.ordinal {
             let texts = categories.as_array().is_some_and(|a| a.len() > 1 && a.iter().all(|v| v.is_str()));
             if !texts {
-                return Err(Error::format(path, format!("ordinal.{column} must list at least two categories, in order")));
+                return Err(Error::format(
+                    path,
+                    format!("ordinal.{column} must list at least two categories, in order"),
+                ));
             }
         }
         Ok(spec)
@@ -89,12 +92,19 @@ impl Spec {
                     match registry.build(part)? {
                         Built::Transformer(t) => transformers.push(t),
                         Built::Learner(_) => {
-                            return Err(Error::spec(part.trim(), format!("case '{}' lists transformers", case.name)));
+                            return Err(Error::spec(
+                                part.trim(),
+                                format!("case '{}' lists transformers", case.name),
+                            ));
                         }
                     }
                 }
                 let behind = learners(&case.learners, registry)?;
-                layer = layer.case(&case.name, &transformers, behind.into_iter().map(|(n, p)| Learner::new(n, p)));
+                layer = layer.case(
+                    &case.name,
+                    &transformers,
+                    behind.into_iter().map(|(n, p)| Learner::new(n, p)),
+                );
             }
             layers.push(layer);
         }
@@ -134,7 +144,9 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLe
             learner = learner.layer(layer);
         }
         if widths.is_empty() {
-            return Err(Error::unsupported("no learner is given: use --learner NAME=PIPELINE, or --spec FILE.toml"));
+            return Err(Error::unsupported(
+                "no learner is given: use --learner NAME=PIPELINE, or --spec FILE.toml",
+            ));
         }
     } else {
         let mut layer = Layer::new();
@@ -142,7 +154,9 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLe
             let (name, pipeline) = text
                 .split_once('=')
                 .filter(|(name, _)| !name.contains([':', '|', '.']))
-                .ok_or_else(|| Error::spec(text, "a learner is written NAME=PIPELINE, as in ols=native.linear_regression"))?;
+                .ok_or_else(|| {
+                Error::spec(text, "a learner is written NAME=PIPELINE, as in ols=native.linear_regression")
+            })?;
             layer = layer.shared(name.trim(), registry.pipeline(pipeline)?);
         }
         widths.push(layer.len());
@@ -201,7 +215,8 @@ mod tests {
 
     #[test]
     fn bytes_are_read_in_powers_of_ten_and_of_two() {
-        for (text, bytes) in [("4096", 4096), ("1KiB", 1024), ("256MiB", 256 << 20), ("1.5GB", 1_500_000_000)] {
+        for (text, bytes) in [("4096", 4096), ("1KiB", 1024), ("256MiB", 256 << 20), ("1.5GB", 1_500_000_000)]
+        {
             assert_eq!(parse_bytes(text).unwrap(), bytes);
         }
         for text in ["", "MiB", "-1", "1XB", "0"] {

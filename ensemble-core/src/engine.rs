@@ -174,7 +174,9 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
             handle,
             y_handle: handles.1.clone(),
             keep_models: at + 1 < stages.len(),
-            input: if at == 0 && shuffled.is_some() { "shuffled " } else { "" },
+            // Faults are told in the input's terms, also when rows were written in fold order.
+            x_name: if at == 0 { x.describe() } else { source.describe() },
+            y_name: y.describe(),
             order: order.as_deref(),
         };
         let fit = stage.run(below.as_ref())?;
@@ -263,7 +265,8 @@ struct Stage<'s, 'a> {
     y_handle: Option<Arc<dyn Table>>,
     /// Models of folds are needed by the stage above.
     keep_models: bool,
-    input: &'static str,
+    x_name: String,
+    y_name: String,
     order: Option<&'s [u32]>,
 }
 
@@ -430,20 +433,17 @@ impl Stage<'_, '_> {
                 return error;
             }
             let bad_y = self.y[rows.clone()].iter().position(|v| !v.is_finite());
-            let table = |name: String| format!("{}{name}", self.input);
             if let Some((row, column, value)) = found {
                 let row = input_row(rows.start + row);
-                return ErrorKind::NotFinite { table: table(self.source.describe()), row, column, value }
-                    .into();
+                return ErrorKind::NotFinite { table: self.x_name.clone(), row, column, value }.into();
             }
             if let Some(row) = bad_y {
                 let value = self.y[rows.start + row];
                 let row = input_row(rows.start + row);
-                return ErrorKind::NotFinite { table: table(self.y_table.describe()), row, column: 0, value }
-                    .into();
+                return ErrorKind::NotFinite { table: self.y_name.clone(), row, column: 0, value }.into();
             }
         }
-        ErrorKind::Overflow { table: self.source.describe() }.into()
+        ErrorKind::Overflow { table: self.x_name.clone() }.into()
     }
 
     fn statistic_context(&self) -> StatisticContext {

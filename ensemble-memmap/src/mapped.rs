@@ -51,6 +51,8 @@ use crate::{npy, region::Region};
 #[derive(Clone)]
 pub struct MappedTable {
     inner: Arc<Inner>,
+    /// What messages call it instead of its path.
+    name: Option<Arc<str>>,
 }
 
 struct Inner {
@@ -193,12 +195,19 @@ impl MappedTable {
     fn map(file: File, stamp: Stamp, start: u64, shape: Shape, order: Order, path: &Path) -> Result<Self> {
         let region = Region::read(file, start, shape, order, path)?;
         let source = Some(Source { path: path.into(), stamp });
-        Ok(Self { inner: Arc::new(Inner { region, source }) })
+        Ok(Self { inner: Arc::new(Inner { region, source }), name: None })
     }
 
     /// A table over a region that no other process can reach.
     pub(crate) fn private(region: Region) -> Self {
-        Self { inner: Arc::new(Inner { region, source: None }) }
+        Self { inner: Arc::new(Inner { region, source: None }), name: None }
+    }
+
+    /// The same table under another name in messages: for a temporary file, the name of what it was made from.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
     }
 
     /// Compare the file with what it was when it was opened: its length and time of change, and whether the path still
@@ -262,7 +271,7 @@ impl Table for MappedTable {
     }
 
     fn describe(&self) -> String {
-        self.inner.region.name().into()
+        self.name.as_deref().unwrap_or(self.inner.region.name()).into()
     }
 
     fn page_bytes(&self) -> usize {

@@ -1,0 +1,197 @@
+//! What the program promises to scripts.
+
+use crate::{Bench, npy};
+
+const STACK: &str = "--learner 'l1=native.standard_scaler | native.lasso:alpha=0.1,tol=1e-13,max_iter=100000' \
+                     --learner ols=native.linear_regression --meta native.nnls";
+
+#[test]
+fn fit_json_holds_the_promised_keys() {
+    let bench = Bench::new();
+    let report = bench.json(&format!("fit X.npy --target y.npy {STACK} --folds 4 --threads 2 --json"));
+    for key in [
+        "rows",
+        "columns",
+        "fold_sizes",
+        "threads",
+        "wall_seconds",
+        "data_passes",
+        "gathered_bytes",
+        "rewired_bytes_copied",
+        "spilled_bytes",
+        "peak_anonymous_bytes",
+        "learners",
+    ] {
+        assert!(report.get(key).is_some(), "{key}");
+    }
+    assert_eq!((report["rows"].as_u64(), report["columns"].as_u64()), (Some(3000), Some(6)));
+    assert_eq!(report["fold_sizes"].as_array().unwrap().len(), 4);
+    assert_eq!((report["data_passes"].as_u64(), report["as_planned"].as_bool()), (Some(1), Some(true)));
+    let learners = report["learners"].as_array().unwrap();
+    assert_eq!(learners.len(), 3);
+    for learner in learners {
+        for key in ["layer", "name", "kind", "access", "cv_rmse_mean", "cv_rmse_se", "fit_seconds"] {
+            assert!(learner.get(key).is_some(), "{key}");
+        }
+    }
+    assert_eq!(learners[0]["kind"], "native.standard_scaler | native.lasso");
+    let unscored = bench.json(&format!("fit X.npy --target y.npy {STACK} --no-meta-score --json"));
+    assert!(unscored["learners"][2]["cv_rmse_mean"].is_null());
+}
+
+#[test]
+fn models_are_saved_inspected_and_predict_what_they_predicted() {
+    let bench = Bench::new();
+    bench.succeeds(&format!("fit X.npy --target y.npy {STACK} --model m --oof oof.npy"));
+    let model = bench.json("inspect m --json");
+    let layers = model["layers"].as_array().unwrap();
+    assert_eq!((layers.len(), layers[0].as_array().unwrap().len()), (2, 2));
+    let linear = |learner: &serde_json::Value| -> (Vec<f64>, f64) {
+        let c = learner["coefficients"].as_array().unwrap().iter().map(|c| c.as_f64().unwrap()).collect();
+        (c, learner["intercept"].as_f64().unwrap())
+    };
+    bench.succeeds("predict m X.npy --out p.npy");
+    bench.succeeds("predict m X.npy --out p.csv --json");
+    let (x, p) = (npy(&bench.path("X.npy")), npy(&bench.path("p.npy")));
+    let apply = |(c, b): &(Vec<f64>, f64), x: &[f64]| b + c.iter().zip(x).map(|(c, x)| c * x).sum::<f64>();
+    let (first, second, meta) = (linear(&layers[0][0]), linear(&layers[0][1]), linear(&layers[1][0]));
+    for (x, p) in x.chunks_exact(6).zip(&p) {
+        let want = apply(&meta, &[apply(&first, x), apply(&second, x)]);
+        assert!((want - p).abs() < 1e-10 * want.abs().max(1.0));
+    }
+    let text = std::fs::read_to_string(bench.path("p.csv")).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("prediction"));
+    assert!(lines.zip(&p).all(|(line, p)| line.parse::<f64>().unwrap() == *p));
+    assert_eq!(npy(&bench.path("oof.npy")).len(), 3000 * 2);
+    let table = bench.json("inspect oof.npy --json");
+    assert_eq!((table["rows"].as_u64(), table["columns"].as_u64()), (Some(3000), Some(2)));
+}
+
+#[test]
+fn one_learner_without_a_meta_learner_is_fitted_on_all_rows_as_it_is() {
+    let bench = Bench::new();
+    bench.succeeds("fit X.npy --target y.npy --learner ols=native.linear_regression --model m");
+    let model = bench.json("inspect m --json");
+    assert_eq!(model["layers"].as_array().unwrap().len(), 1);
+    let several = "fit X.npy --target y.npy --learner a=native.ridge --learner b=native.mean --model m";
+    bench.succeeds(several);
+    assert_eq!(bench.json("inspect m --json")["layers"][1][0]["kind"], "native.nnls");
+}
+
+#[test]
+fn a_spec_says_layers_and_cases_and_options_win() {
+    let bench = Bench::new();
+    bench.write(
+        "s.toml",
+        r#"
+        folds = 3
+        meta = "native.ridge"
+        target = "y.npy"
+        [[layer]]
+        learners = { ols = "native.linear_regression" }
+        [[layer.case]]
+        name = "scaled"
+        transformers = "native.standard_scaler | native.center"
+        learners = { l1 = "native.lasso:alpha=0.1", near = "native.k_neighbors_regressor" }
+        [[layer]]
+        learners = { a = "native.ridge", b = "native.mean" }
+        "#,
+    );
+    let report = bench.json("fit X.npy --spec s.toml --folds 4 --json");
+    assert_eq!(report["fold_sizes"].as_array().unwrap().len(), 4);
+    let names: Vec<&str> =
+        report["learners"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ols", "scaled.l1", "scaled.near", "a", "b", "meta"]);
+    assert_eq!(report["as_planned"], true);
+    let plan = bench.succeeds("plan X.npy --spec s.toml");
+    assert!(plan.contains("layer 1") && plan.contains("gathered 0 B"), "{plan}");
+    assert_eq!(bench.json("plan X.npy --spec s.toml --json")["rows"], 3000);
+}
+
+#[test]
+fn threads_and_budget_do_not_change_the_model() {
+    let bench = Bench::new();
+    let model = |options: &str| {
+        bench.succeeds(&format!("fit X.npy --target y.npy {STACK} {options} --model m"));
+        std::fs::read(bench.path("m")).unwrap()
+    };
+    let one = model("--threads 1");
+    assert_eq!(model("--threads 2"), one);
+    assert_eq!(model("--threads 8 --memory-budget 1MiB"), one);
+}
+
+#[test]
+fn csv_columns_are_encoded_and_the_same_rows_as_npy_fit_the_same() {
+    let bench = Bench::new();
+    let (x, y) = (npy(&bench.path("X.npy")), npy(&bench.path("y.npy")));
+    let mut text = String::from("a,b,c,d,e,f,grade,goal,note\n");
+    for (row, (x, y)) in x.chunks_exact(6).zip(&y).enumerate() {
+        let values: Vec<String> = x.iter().map(f64::to_string).collect();
+        text += &format!("{},{},{y},\"row, {row}\"\n", values.join(","), ["low", "high"][row % 2]);
+    }
+    bench.write("t.csv", text);
+    let options = "--target goal --drop note --ordinal 'grade=low<high'";
+    let csv = bench.json(&format!("fit t.csv {options} {STACK} --model c --json"));
+    assert_eq!((csv["columns"].as_u64(), csv["spilled_bytes"].as_u64()), (Some(7), Some(3000 * 8 * 8)));
+    bench.succeeds("predict c t.csv --drop note --drop goal --ordinal 'grade=low<high' --out p.npy");
+    let same = bench.json(&format!("fit t.csv --target goal --drop note --drop grade {STACK} --json"));
+    let from_npy = bench.json(&format!("fit X.npy --target y.npy {STACK} --json"));
+    assert_eq!(same["learners"][0]["cv_rmse_folds"], from_npy["learners"][0]["cv_rmse_folds"]);
+    bench.write("s.toml", "target = \"goal\"\ndrop = [\"note\"]\n[ordinal]\ngrade = [\"low\", \"high\"]\n");
+    bench.succeeds("predict c t.csv --spec s.toml --out q.npy");
+    assert_eq!(npy(&bench.path("q.npy")), npy(&bench.path("p.npy")));
+}
+
+#[test]
+fn a_target_column_of_a_table_is_split_off() {
+    let bench = Bench::new();
+    let report = bench.json("fit X.npy --target 3 --drop 0 --learner ols=native.linear_regression --json");
+    assert_eq!(report["columns"], 4);
+}
+
+#[test]
+fn raw_files_and_fortran_order_are_the_same_table() {
+    let bench = Bench::new();
+    bench.succeeds("generate friedman1 --rows 3000 --cols 6 --seed 5 --order F --x F.npy --y z.npy");
+    bench.write("x.f64", npy(&bench.path("X.npy")).iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+    let score = |table: &str| {
+        bench.json(&format!("fit {table} --target y.npy {STACK} --json"))["learners"][0]["cv_rmse_mean"]
+            .as_f64()
+            .unwrap()
+    };
+    let c = score("X.npy");
+    assert_eq!(score("x.f64 --raw-shape 3000x6"), c);
+    assert_eq!(score("F.npy"), c);
+    assert_eq!(npy(&bench.path("z.npy")), npy(&bench.path("y.npy")));
+}
+
+#[test]
+fn learners_are_listed_with_their_parameters() {
+    let bench = Bench::new();
+    let kinds = bench.json("learners --json");
+    let lasso = kinds.as_array().unwrap().iter().find(|k| k["kind"] == "native.lasso").unwrap();
+    assert!(
+        lasso["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "alpha" && p["default"] == "1.0")
+    );
+    assert!(bench.succeeds("learners").contains("native.k_neighbors_regressor"));
+}
+
+#[test]
+fn shuffled_diamonds_give_a_sensible_leaderboard() {
+    let bench = Bench::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (table, spec) = (root.join("data/diamonds.csv"), root.join("examples/diamonds.toml"));
+    let report =
+        bench.json(&format!("fit '{}' --spec '{}' --folds 3 --json", table.display(), spec.display()));
+    let risk = |name: &str| {
+        let learners = report["learners"].as_array().unwrap();
+        learners.iter().find(|l| l["name"] == name).unwrap()["cv_rmse_mean"].as_f64().unwrap()
+    };
+    assert!(
+        risk("meta") < risk("scaled.near15")
+            && risk("scaled.near15") < risk("ols")
+            && risk("ols") < risk("mean")
+    );
+    assert_eq!((report["rows"].as_u64(), report["as_planned"].as_bool()), (Some(53_940), Some(true)));
+}
