@@ -84,7 +84,7 @@ fn npy_bytes(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
         header.push(' ');
     }
     header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    let mut bytes = Vec::from(*b"\x93NUMPY\x01\x00");
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
     bytes.extend(data);
