@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, AffineShape, Built, Error, Estimator, FitContext, FitCost, Fitted, Kind, MOMENTS, MergeFit,
-    Model, Moments, Parameter, Params, Registry, Result, Shape, Statistic, StatisticContext, Statistics,
-    Train, fit_by_merging,
+    AffineShape, Built, Error, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Params, Registry, Result,
+    Statistic, StatisticContext, Statistics,
 };
 
 use crate::{
     dense::{Matrix, add_scaled, dot},
+    learner::linear_estimator,
     linear::{FIT_INTERCEPT, NormalEquations, moments_of, not_negative, product_cost},
 };
 
@@ -177,31 +177,7 @@ macro_rules! descent_learner {
             }
         }
 
-        impl Estimator for $name {
-            fn kind(&self) -> String {
-                Self::KIND.into()
-            }
-
-            fn access(&self) -> Access {
-                Access::Merge
-            }
-
-            fn cost(&self, train: Shape) -> FitCost {
-                product_cost(train, 0)
-            }
-
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-                fit_by_merging(self, train, cx)
-            }
-
-            fn as_merge(&self) -> Option<&dyn MergeFit> {
-                Some(self)
-            }
-
-            fn is_linear(&self) -> bool {
-                true
-            }
-        }
+        linear_estimator!($name, |train| product_cost(train, 0));
 
         impl MergeFit for $name {
             fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {

@@ -7,6 +7,7 @@
 
 mod coordinate_descent;
 mod dense;
+mod learner;
 mod linear;
 mod mean;
 mod neighbors;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, AffineShape, BLOCK_ROWS, Built, Error, Estimator, FitContext, FitCost, Fitted, Kind, LinearModel,
-    MOMENTS, MergeFit, Model, Moments, Parameter, Registry, Result, Shape, Statistic, StatisticContext,
-    Statistics, Train, fit_by_merging,
+    AffineShape, BLOCK_ROWS, Built, Error, FitCost, Fitted, Kind, LinearModel, MOMENTS, MergeFit, Model,
+    Moments, Parameter, Registry, Result, Shape, Statistic, StatisticContext, Statistics,
 };
 
 use crate::{
     dense::{Cholesky, Matrix, dot, min_norm_solve, norm2, r_factor, solve_upper, upper_condition},
+    learner::linear_estimator,
     nonnegative::{ActiveSet, Constraint},
     tsqr::{TSQR, TsqrStatistic},
 };
@@ -259,31 +259,7 @@ impl Default for LinearRegression {
     }
 }
 
-impl Estimator for LinearRegression {
-    fn kind(&self) -> String {
-        Self::KIND.into()
-    }
-
-    fn access(&self) -> Access {
-        Access::Merge
-    }
-
-    fn cost(&self, train: Shape) -> FitCost {
-        product_cost(train, 2)
-    }
-
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        fit_by_merging(self, train, cx)
-    }
-
-    fn as_merge(&self) -> Option<&dyn MergeFit> {
-        Some(self)
-    }
-
-    fn is_linear(&self) -> bool {
-        true
-    }
-}
+linear_estimator!(LinearRegression, |train| product_cost(train, 2));
 
 impl MergeFit for LinearRegression {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
@@ -358,31 +334,7 @@ pub(crate) fn not_negative(kind: &str, name: &str, value: f64) -> Result<()> {
     Err(Error::parameter(kind, name, value, "a finite number, 0 or more"))
 }
 
-impl Estimator for Ridge {
-    fn kind(&self) -> String {
-        Self::KIND.into()
-    }
-
-    fn access(&self) -> Access {
-        Access::Merge
-    }
-
-    fn cost(&self, train: Shape) -> FitCost {
-        product_cost(train, 2)
-    }
-
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        fit_by_merging(self, train, cx)
-    }
-
-    fn as_merge(&self) -> Option<&dyn MergeFit> {
-        Some(self)
-    }
-
-    fn is_linear(&self) -> bool {
-        true
-    }
-}
+linear_estimator!(Ridge, |train| product_cost(train, 2));
 
 impl MergeFit for Ridge {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, AffineShape, Built, COLUMN_MOMENTS, ColumnMoments, Error, Estimator, FitContext, FitCost, Fitted,
-    Kind, LinearModel, MergeFit, Model, Registry, Result, Shape, Statistic, StatisticContext, Statistics,
-    Train, fit_by_merging,
+    AffineShape, Built, COLUMN_MOMENTS, ColumnMoments, Error, FitCost, Fitted, Kind, LinearModel, MergeFit,
+    Registry, Result, Statistic, StatisticContext, Statistics,
 };
 
-use crate::scalers::column_cost;
+use crate::{learner::linear_estimator, scalers::column_cost};
 
 /// Predicts the mean of the training targets: the learner that others must beat, scikit-learn's `DummyRegressor`.
 ///
@@ -28,31 +27,10 @@ impl Mean {
     }
 }
 
-impl Estimator for Mean {
-    fn kind(&self) -> String {
-        Self::KIND.into()
-    }
-
-    fn access(&self) -> Access {
-        Access::Merge
-    }
-
-    fn cost(&self, train: Shape) -> FitCost {
-        FitCost { model_bytes: (8 * train.ncols + size_of::<LinearModel>()) as u64, ..column_cost(train) }
-    }
-
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        fit_by_merging(self, train, cx)
-    }
-
-    fn as_merge(&self) -> Option<&dyn MergeFit> {
-        Some(self)
-    }
-
-    fn is_linear(&self) -> bool {
-        true
-    }
-}
+linear_estimator!(Mean, |train| FitCost {
+    model_bytes: (8 * train.ncols + size_of::<LinearModel>()) as u64,
+    ..column_cost(train)
+});
 
 impl MergeFit for Mean {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {

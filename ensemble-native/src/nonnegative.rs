@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, AffineShape, Built, Estimator, FitContext, FitCost, Fitted, Kind, MOMENTS, MergeFit, Model,
-    Moments, Parameter, Registry, Result, Shape, Statistic, StatisticContext, Statistics, Train,
-    fit_by_merging,
+    AffineShape, Built, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Registry, Result, Statistic,
+    StatisticContext, Statistics,
 };
 
 use crate::{
     dense::{Matrix, add_scaled, dot},
+    learner::linear_estimator,
     linear::{NormalEquations, moments_of, product_cost},
 };
 
@@ -256,31 +256,7 @@ impl NonNegativeLeastSquares {
     }
 }
 
-impl Estimator for NonNegativeLeastSquares {
-    fn kind(&self) -> String {
-        Self::KIND.into()
-    }
-
-    fn access(&self) -> Access {
-        Access::Merge
-    }
-
-    fn cost(&self, train: Shape) -> FitCost {
-        product_cost(train, 0)
-    }
-
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        fit_by_merging(self, train, cx)
-    }
-
-    fn as_merge(&self) -> Option<&dyn MergeFit> {
-        Some(self)
-    }
-
-    fn is_linear(&self) -> bool {
-        true
-    }
-}
+linear_estimator!(NonNegativeLeastSquares, |train| product_cost(train, 0));
 
 impl MergeFit for NonNegativeLeastSquares {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
@@ -329,31 +305,7 @@ impl ConvexCombination {
     }
 }
 
-impl Estimator for ConvexCombination {
-    fn kind(&self) -> String {
-        Self::KIND.into()
-    }
-
-    fn access(&self) -> Access {
-        Access::Merge
-    }
-
-    fn cost(&self, train: Shape) -> FitCost {
-        product_cost(train, 0)
-    }
-
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        fit_by_merging(self, train, cx)
-    }
-
-    fn as_merge(&self) -> Option<&dyn MergeFit> {
-        Some(self)
-    }
-
-    fn is_linear(&self) -> bool {
-        true
-    }
-}
+linear_estimator!(ConvexCombination, |train| product_cost(train, 0));
 
 impl MergeFit for ConvexCombination {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
