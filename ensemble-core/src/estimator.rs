@@ -206,10 +206,19 @@ pub fn fit_by_merging(
     cx: &FitContext<'_>,
 ) -> Result<Arc<dyn Model>> {
     let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
-    let mut wanted = learner.statistics(&context)?;
+    fit_from_passes(learner, &context, |wanted| train_statistics(train, wanted, &|x, each| each(x)))
+}
+
+/// Fit from as many passes as the learner asks for; `pass` brings the statistics it is given, empty.
+pub(crate) fn fit_from_passes(
+    learner: &dyn MergeFit,
+    cx: &StatisticContext,
+    pass: impl Fn(&[Box<dyn Statistic>]) -> Result<Statistics>,
+) -> Result<Arc<dyn Model>> {
+    let mut wanted = learner.statistics(cx)?;
     let mut have = Statistics::default();
     loop {
-        have.extend(&train_statistics(train, &wanted, &|x, each| each(x))?);
+        have.extend(&pass(&wanted)?);
         match learner.fit_from(&have)? {
             Fitted::Model(model) => return Ok(model),
             Fitted::Needs(more) if more.iter().any(|m| !have.has(&m.key())) => wanted = more,

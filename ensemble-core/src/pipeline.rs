@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     estimator::{
         Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, Train, Transformer,
-        fit_by_merging, store_transformed, train_statistics,
+        fit_by_merging, fit_from_passes, store_transformed, train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, check_prediction},
@@ -189,15 +189,9 @@ impl Estimator for Pipeline {
             with_stored(stored.as_mat(), train, |t| self.learner.fit(&t, &inner))?
         } else {
             let merge = self.learner.as_merge().expect("a learner that stores no rows merges");
-            let mut wanted = merge.statistics(&StatisticContext::new(ncols))?;
-            let mut have = Statistics::default();
-            loop {
-                have.extend(&train_statistics(train, &wanted, &through)?);
-                match merge.fit_from(&have)? {
-                    Fitted::Model(model) => break model,
-                    Fitted::Needs(more) => wanted = more,
-                }
-            }
+            fit_from_passes(merge, &StatisticContext::new(ncols), |wanted| {
+                train_statistics(train, wanted, &through)
+            })?
         };
         Ok(finish(&self.learner.kind(), maps, model))
     }

@@ -4,5 +4,6 @@
 mod bits;
 mod contiguous;
 mod engine;
+mod plans;
 mod stacked;
 mod support;

@@ -1,0 +1,154 @@
+//! The ledger is the plan, to the byte, for every mix of learners, folds, orders, scratch rooms and budgets; and the smallest
+//! tables are no special case.
+
+use std::sync::Arc;
+
+use ensemble::{
+    DenseTable, Estimator, Heap, KFold, Layer, MemoryBudget, Order, Pipeline, Scratch, SuperLearner, Table,
+    WorkKind,
+    memmap::{MappedTable, SpillDir},
+    native::{Norm, Normalizer},
+    registry,
+};
+
+use crate::support::{Runs, WholeMatrix, files::friedman};
+
+fn learner(name: &str) -> Arc<dyn Estimator> {
+    match name {
+        "whole" => Arc::new(WholeMatrix(None)),
+        "whole C" => Arc::new(WholeMatrix(Some(Order::C))),
+        "whole F" => Arc::new(WholeMatrix(Some(Order::F))),
+        "runs" => Arc::new(Runs),
+        "normalized whole" => Arc::new(Pipeline::new(
+            vec![Arc::new(Normalizer::new(Norm::L2))],
+            Arc::new(WholeMatrix(Some(Order::F))),
+        )),
+        "normalized runs" => {
+            Arc::new(Pipeline::new(vec![Arc::new(Normalizer::new(Norm::L1))], Arc::new(Runs)))
+        }
+        pipeline => registry().pipeline(pipeline).unwrap(),
+    }
+}
+
+const LAYERS: [&[&[&str]]; 6] = [
+    &[&["whole", "whole F", "runs", "native.ridge"], &["whole", "native.lasso:alpha=0.01"]],
+    &[
+        &["native.k_neighbors_regressor", "normalized whole", "whole C"],
+        &["runs", "native.k_neighbors_regressor:n_neighbors=3"],
+    ],
+    &[
+        &["native.linear_regression", "native.standard_scaler | native.ridge"],
+        &["native.min_max_scaler | native.ridge", "native.ridge"],
+    ],
+    &[
+        &["normalized runs", "native.normalizer | native.ridge"],
+        &["native.normalizer | native.linear_regression", "whole F"],
+    ],
+    &[&["native.mean", "native.min_max_scaler | native.lasso:alpha=0.01"], &["whole", "whole F"]],
+    &[
+        &["native.standard_scaler | native.k_neighbors_regressor", "native.ridge"],
+        &["native.ridge", "native.mean"],
+    ],
+];
+
+#[test]
+fn the_ledger_is_the_plan_for_every_mix() {
+    let dir = tempfile::tempdir().unwrap();
+    for order in [Order::C, Order::F] {
+        let (xp, yp) = friedman(dir.path(), 4_200, 5, order);
+        let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
+        let folds = [
+            KFold::new(3),
+            KFold::new(4).page_aligned(),
+            KFold::new(3).shuffle(1),
+            KFold::new(3).page_aligned().shuffle(2),
+        ];
+        for (layers, folds) in LAYERS.iter().flat_map(|l| folds.iter().map(move |f| (*l, *f))) {
+            let mut first: Option<Vec<f64>> = None;
+            for (spill, budget, meta_score, keep) in [
+                (false, None, true, false),
+                (true, None, true, true),
+                (true, Some(3 << 20), true, false),
+                (true, Some(1 << 20), false, true),
+            ] {
+                let room: Arc<dyn Scratch> = if spill { Arc::new(SpillDir::temp()) } else { Arc::new(Heap) };
+                let mut stack = SuperLearner::new(folds).scratch(room).threads(2);
+                for names in layers {
+                    let mut layer = Layer::new();
+                    for name in *names {
+                        layer = layer.shared(*name, learner(name));
+                    }
+                    stack = stack.layer(layer);
+                }
+                stack = stack.meta_shared(learner("native.nnls"));
+                if let Some(bytes) = budget {
+                    stack = stack.budget(MemoryBudget::bytes(bytes));
+                }
+                if !meta_score {
+                    stack = stack.without_meta_score();
+                }
+                if keep {
+                    stack = stack.keep_out_of_fold();
+                }
+                let what =
+                    format!("{layers:?} {folds:?} {order:?} spill={spill} budget={budget:?} keep={keep}");
+                let plan = stack.plan(&x, &y).unwrap_or_else(|e| panic!("{what}: {e}"));
+                let fitted = stack.fit(&x, &y).unwrap_or_else(|e| panic!("{what}: {e}"));
+                let report = fitted.report();
+                let done: Vec<_> = report.work.iter().filter(|w| w.kind != WorkKind::Pass).collect();
+                assert_eq!(done, plan.copies(), "{what}\n{plan}");
+                assert!(report.as_planned);
+                assert_eq!(fitted.transform().is_ok(), keep, "{what}");
+                let predictions = fitted.predict(&x).unwrap();
+                match &first {
+                    None => first = Some(predictions),
+                    Some(first) => assert_eq!(first, &predictions, "{what}: the same bits"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_smallest_tables_fit_or_are_refused_with_a_sentence() {
+    let kinds = [
+        "native.linear_regression",
+        "native.ridge",
+        "native.lasso",
+        "native.nnls",
+        "native.convex",
+        "native.mean",
+        "runs",
+        "whole",
+    ];
+    for (nrows, ncols, k) in [(2, 1, 2), (3, 1, 3), (3, 4, 2), (5, 5, 5), (40, 1, 40), (1, 1, 2)] {
+        for constant in [false, true] {
+            let value = |i: usize| if constant { 3.0 } else { ((i * 37) % 11) as f64 };
+            let x = DenseTable::new((0..nrows * ncols).map(value).collect(), nrows, ncols, Order::C).unwrap();
+            let y = DenseTable::column((0..nrows).map(|i| i as f64).collect());
+            for kind in kinds {
+                for before in ["", "native.standard_scaler | ", "native.min_max_scaler | "] {
+                    if !before.is_empty() && !kind.starts_with("native") {
+                        continue;
+                    }
+                    let layer = Layer::new()
+                        .shared("a", learner(&format!("{before}{kind}")))
+                        .shared("b", learner("native.mean"));
+                    let stack =
+                        SuperLearner::new(KFold::new(k)).layer(layer).meta_shared(learner("native.nnls"));
+                    match stack.fit(&x, &y) {
+                        Ok(fitted) => {
+                            assert!(fitted.report().as_planned);
+                            let all = fitted.predict(&x).unwrap();
+                            assert!(
+                                all.iter().all(|v| v.is_finite()),
+                                "{before}{kind} {nrows}x{ncols}: {all:?}"
+                            );
+                        }
+                        Err(error) => assert!(nrows == 1, "{before}{kind} {nrows}x{ncols} K={k}: {error}"),
+                    }
+                }
+            }
+        }
+    }
+}
