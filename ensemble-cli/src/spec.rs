@@ -153,7 +153,7 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLe
         for text in &a.learner {
             let (name, pipeline) = text
                 .split_once('=')
-                .filter(|(name, _)| !name.contains([':', '|', '.']))
+                .filter(|(name, _)| !name.contains([':', '|']))
                 .ok_or_else(|| {
                 Error::spec(text, "a learner is written NAME=PIPELINE, as in ols=native.linear_regression")
             })?;

@@ -26,12 +26,12 @@ use crate::{
     },
     rows::{FoldView, Rows},
     score::{Scores, tree_sum},
-    statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree, complements},
+    statistic::{
+        BLOCK_ROWS, Block, SEQUENTIAL_BLOCKS, Statistic, StatisticContext, Statistics, absorb_tree,
+        complements,
+    },
     table::{ContiguousView, Heap, ScratchMatrix, Table},
 };
-
-/// Blocks between two looks at cancellation and two releases of pages behind the scan.
-const CHECK_BLOCKS: usize = 64;
 
 /// Models of every learner without each fold; `[fold][learner]`.
 type FoldModels = Vec<Vec<Arc<dyn Model>>>;
@@ -72,6 +72,15 @@ impl Source<'_> {
                 predict_all(x, models, MatMut::new(&mut z, x.nrows(), models.len(), Order::C)?)?;
                 each(MatRef::new(&z, x.nrows(), models.len(), Order::C)?)
             }),
+        }
+    }
+
+    /// Let the pages of rows that a scan is past go.
+    fn release(&self, rows: Range<usize>) {
+        match self {
+            Source::Table(table) => table.release(rows),
+            Source::Stored(table) => table.release(rows),
+            Source::Predicted { below, .. } => below.release(rows),
         }
     }
 
@@ -382,9 +391,23 @@ impl Stage<'_, '_> {
         if self.sl.monitor.is_cancelled() { Err(ErrorKind::Cancelled.into()) } else { Ok(()) }
     }
 
+    /// A scan of a fold is past block `b`: at the end of a run of blocks that one thread works on, look at cancellation and, under a
+    /// budget, let the run's pages go.
+    fn passed(&self, range: &Range<usize>, b: usize) -> Result<()> {
+        if (b + 1).is_multiple_of(SEQUENTIAL_BLOCKS) || b + 1 == n_blocks(range) {
+            self.check_cancelled()?;
+            if self.sl.budget.get().is_some() {
+                let first = b / SEQUENTIAL_BLOCKS * SEQUENTIAL_BLOCKS;
+                let rows = block_rows(range, first).start..block_rows(range, b).end;
+                self.source.release(rows.clone());
+                self.y_table.release(rows);
+            }
+        }
+        Ok(())
+    }
+
     /// One state of every prototype per fold: one scan.
     fn fold_statistics(&self, prototypes: &[Box<dyn Statistic>]) -> Result<Vec<Statistics>> {
-        let release = self.sl.budget.get().is_some();
         let blind = prototypes.iter().all(|p| p.is_finite().is_none());
         (0..self.folds.len())
             .into_par_iter()
@@ -400,16 +423,9 @@ impl Stage<'_, '_> {
                         let block = Block { x, y, first_row: rows.start };
                         states.iter_mut().try_for_each(|s| s.absorb(&block))
                     })?;
-                    if (b + 1).is_multiple_of(CHECK_BLOCKS) {
-                        self.check_cancelled()?;
-                        if release && let Some(table) = self.source.table() {
-                            table.release(block_rows(&range, b + 1 - CHECK_BLOCKS).start..rows.end);
-                        }
-                    }
-                    Ok(())
+                    self.passed(&range, b)
                 };
-                let blocks = range.len().div_ceil(BLOCK_ROWS);
-                let states = absorb_tree(0..blocks, prototypes, &absorb)?;
+                let states = absorb_tree(0..n_blocks(&range), prototypes, &absorb)?;
                 if states.iter().any(|s| s.is_finite() == Some(false)) {
                     return Err(self.not_finite(fold));
                 }
@@ -422,7 +438,7 @@ impl Stage<'_, '_> {
     fn not_finite(&self, fold: usize) -> Error {
         let range = self.folds.range(fold);
         let input_row = |row: usize| self.order.map_or(row, |o| o[row] as usize);
-        for b in 0..range.len().div_ceil(BLOCK_ROWS) {
+        for b in 0..n_blocks(&range) {
             let rows = block_rows(&range, b);
             let mut found = None;
             let scanned = self.source.block(fold, rows.clone(), &mut |x| {
@@ -551,10 +567,7 @@ impl Stage<'_, '_> {
                 let range = self.folds.range(fold);
                 let own: Vec<Arc<dyn Model>> =
                     merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
-                let blocks = range.len().div_ceil(BLOCK_ROWS);
-                let sums: Vec<Vec<f64>> = (0..blocks)
-                    .into_par_iter()
-                    .with_min_len(8)
+                let sums: Vec<Vec<f64>> = par_blocks(&range)
                     .map(|b| {
                         let rows = block_rows(&range, b);
                         let mut sums = vec![0.0; own.len()];
@@ -572,9 +585,7 @@ impl Stage<'_, '_> {
                             }
                             Ok(())
                         })?;
-                        if (b + 1).is_multiple_of(CHECK_BLOCKS) {
-                            self.check_cancelled()?;
-                        }
+                        self.passed(&range, b)?;
                         Ok(sums)
                     })
                     .collect::<Result<_>>()?;
@@ -664,9 +675,7 @@ impl Stage<'_, '_> {
         if model.n_outputs() != 1 {
             return Err(Error::shape("columns that a learner predicts", 1, model.n_outputs()));
         }
-        (0..range.len().div_ceil(BLOCK_ROWS))
-            .into_par_iter()
-            .with_min_len(8)
+        par_blocks(&range)
             .map(|b| {
                 let rows = block_rows(&range, b);
                 let mut z = vec![0.0; rows.len()];
@@ -677,6 +686,7 @@ impl Stage<'_, '_> {
                 if let Some(columns) = columns {
                     store(&columns[fold], rows.start - range.start, &[j], z);
                 }
+                self.passed(&range, b)?;
                 Ok(squared_error(z, &self.y[rows]))
             })
             .collect()
@@ -760,6 +770,19 @@ impl Stage<'_, '_> {
             copied_bytes: ways().map(|(_, w)| w.bytes()).sum(),
         }
     }
+}
+
+/// Blocks of a fold.
+fn n_blocks(range: &Range<usize>) -> usize {
+    range.len().div_ceil(BLOCK_ROWS)
+}
+
+/// The blocks of a fold in order, in runs of [`SEQUENTIAL_BLOCKS`] that one thread works on.
+fn par_blocks(range: &Range<usize>) -> impl ParallelIterator<Item = usize> + use<> {
+    let blocks = n_blocks(range);
+    (0..blocks.div_ceil(SEQUENTIAL_BLOCKS))
+        .into_par_iter()
+        .flat_map_iter(move |run| run * SEQUENTIAL_BLOCKS..((run + 1) * SEQUENTIAL_BLOCKS).min(blocks))
 }
 
 /// Rows of block `b` of a range.

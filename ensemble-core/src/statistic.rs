@@ -255,6 +255,10 @@ pub fn minimal_requests(requests: Vec<Box<dyn Statistic>>) -> Vec<Box<dyn Statis
     kept
 }
 
+/// Subtrees of this many blocks run on one thread: about a millisecond of work, far above the cost of a task. A power of two, so
+/// that such a subtree starts at a multiple of it.
+pub(crate) const SEQUENTIAL_BLOCKS: usize = 16;
+
 /// The middle of the canonical tree over blocks `range`: the largest power of two below its length, so that whole
 /// subtrees do not depend on how many blocks follow.
 fn canonical_split(range: &Range<usize>) -> usize {
@@ -272,8 +276,6 @@ pub(crate) fn absorb_tree<F>(
 where
     F: Fn(usize, &mut [Box<dyn Statistic>]) -> Result<()> + Sync,
 {
-    /// Subtrees of at most this many blocks run on one thread: about a millisecond of work, far above the cost of a task.
-    const SEQUENTIAL_BLOCKS: usize = 16;
     match range.end - range.start {
         0 => Ok(prototypes.iter().map(|p| p.empty()).collect()),
         1 => {
