@@ -160,7 +160,7 @@ pub(crate) struct Predict {
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) source: Source,
-    /// The TOML file of the fit: its columns are encoded and left out alike, and its target column is not needed.
+    /// The TOML file of the fit: its ordered categories are encoded alike. Columns of CSV are matched by name.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) spec: Option<PathBuf>,
     /// Where predictions go: .npy, or .csv with the header `prediction`.

@@ -24,9 +24,11 @@ fn prepare(a: &Fit) -> Result<(SuperLearner, Input)> {
     let target = a.target.as_deref().or(spec.target.as_deref());
     let target = target
         .ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
-    let inputs = [a.source.table.as_path(), Path::new(target)];
+    let mut others = vec![a.source.table.as_path(), Path::new(target)];
+    others.extend(a.spec.as_deref());
     for out in a.model.iter().chain(&a.oof) {
-        output::check(out, &inputs)?;
+        output::check(out, &others)?;
+        others.push(out);
     }
     let input = input::open(&a.source, Some(target), &spec)?;
     let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref()));
@@ -57,7 +59,10 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     let learner = learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
     let fitted = learner.fit(&input.x, target(&input)?);
     bar.finish();
-    let fitted = fitted?;
+    let mut fitted = fitted?;
+    if input.named {
+        fitted.set_feature_names(input.names.clone())?;
+    }
     let peak = sampler.finish();
     input.check_unchanged()?;
     if let Some(path) = &a.model {

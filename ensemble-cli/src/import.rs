@@ -36,6 +36,8 @@ pub(crate) struct Columns<'a> {
     /// Column name, and its categories in order.
     pub(crate) ordinal: &'a [(String, Vec<String>)],
     pub(crate) target: Option<&'a str>,
+    /// The columns a model was fitted on, in its order: these are taken by name, and any others left out.
+    pub(crate) wanted: Option<&'a [String]>,
 }
 
 impl Columns<'_> {
@@ -53,8 +55,10 @@ impl Columns<'_> {
             let map = categories.iter().enumerate().map(|(code, c)| (c.clone(), code as f64)).collect();
             roles[find(name)?] = Role::Category(map);
         }
-        for name in self.drop {
-            roles[find(name)?] = Role::Dropped;
+        if self.wanted.is_none() {
+            for name in self.drop {
+                roles[find(name)?] = Role::Dropped;
+            }
         }
         if let Some(target) = self.target {
             let at = find(target)?;
@@ -63,6 +67,14 @@ impl Columns<'_> {
                 return Err(Error::format(path, format!("column '{target}' is both the target and dropped")));
             }
             roles[at] = Role::Target(Box::new(role));
+        }
+        if let Some(wanted) = self.wanted {
+            wanted.iter().try_for_each(|name| find(name).map(|_| ()))?;
+            for (role, name) in roles.iter_mut().zip(names) {
+                if !wanted.contains(name) {
+                    *role = Role::Dropped;
+                }
+            }
         }
         if !roles.iter().any(|r| matches!(r, Role::Number | Role::Category(_))) {
             return Err(Error::format(path, "no column is left to learn from"));
@@ -118,11 +130,6 @@ fn names(path: &Path, reader: &mut csv::Reader<std::fs::File>) -> Result<Vec<Str
     Ok(header.iter().map(|n| n.trim().to_owned()).collect())
 }
 
-/// The column names of a CSV file.
-pub(crate) fn header(path: &Path) -> Result<Vec<String>> {
-    names(path, &mut csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?)
-}
-
 /// Import numeric CSV with a header.
 pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
     let mut reader = csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?;
@@ -131,23 +138,25 @@ pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Im
         return Err(Error::format(path, format!("two columns are called '{}'", twice.1)));
     }
     let roles = columns.roles(path, &names)?;
-    let kept: Vec<String> = names
-        .iter()
-        .zip(&roles)
-        .filter(|(_, r)| matches!(r, Role::Number | Role::Category(_)))
-        .map(|(n, _)| n.clone())
-        .collect();
+    let learned = names.iter().zip(&roles).filter(|(_, r)| matches!(r, Role::Number | Role::Category(_)));
+    let kept: Vec<String> = match columns.wanted {
+        Some(wanted) => wanted.to_owned(),
+        None => learned.map(|(n, _)| n.clone()).collect(),
+    };
+    // Where each column of the file goes in a row.
+    let places: Vec<Option<usize>> = names.iter().map(|n| kept.iter().position(|k| k == n)).collect();
     let mut sink = Sink::new(spill, kept.len(), columns.target.is_some())?;
     let mut record = csv::ByteRecord::new();
     let mut rows = 0u64;
     while reader.read_byte_record(&mut record).map_err(|e| csv_error(path, &e))? {
         let line = record.position().map_or(0, csv::Position::line);
         let mut target = None;
-        for (cell, (role, name)) in record.iter().zip(roles.iter().zip(&names)) {
-            match role {
-                Role::Dropped => {}
-                Role::Target(role) => target = Some(value(path, line, name, cell, role)?),
-                role => sink.row.push(value(path, line, name, cell, role)?),
+        sink.row.resize(kept.len(), 0.0);
+        for ((cell, name), (role, place)) in record.iter().zip(&names).zip(roles.iter().zip(&places)) {
+            match (role, place) {
+                (Role::Target(role), _) => target = Some(value(path, line, name, cell, role)?),
+                (role, Some(place)) => sink.row[*place] = value(path, line, name, cell, role)?,
+                (_, None) => {}
             }
         }
         sink.push(target)?;

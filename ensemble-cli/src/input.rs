@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ensemble::{Error, Result, Table, memmap::MappedTable};
+use ensemble::{Error, FittedEnsemble, Result, Table, memmap::MappedTable};
 
 use crate::{
     arguments::Source,
@@ -18,6 +18,8 @@ pub(crate) struct Input {
     pub(crate) imported_bytes: u64,
     /// Names of the columns of x; numbers where the file has none.
     pub(crate) names: Vec<String>,
+    /// Whether the file names its columns.
+    pub(crate) named: bool,
 }
 
 impl Input {
@@ -39,20 +41,26 @@ fn raw_shape(text: &str) -> Result<(usize, usize)> {
         .ok_or_else(|| Error::spec(text, "--raw-shape is written ROWSxCOLS, as in 1000000x50"))
 }
 
-/// Open a table to predict: the spec's target column is left out where the table has it.
-pub(crate) fn open_to_predict(source: &Source, spec: &Spec) -> Result<Input> {
-    let mut source = source.clone();
-    if let Some(target) = &spec.target
-        && is_csv(&source.table)
-        && import::header(&source.table)?.contains(target)
-    {
-        source.drop.push(target.clone());
+/// Open a table to predict. A CSV file's columns are matched by name with those the model was fitted on, when it knows them.
+pub(crate) fn open_to_predict(source: &Source, model: &FittedEnsemble, spec: &Spec) -> Result<Input> {
+    if is_csv(&source.table) {
+        open_columns(source, None, spec, model.feature_names())
+    } else {
+        open(source, None, &Spec::default())
     }
-    open(&source, None, spec)
 }
 
 /// Open a table and, when `target` is given, what is to be predicted.
 pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result<Input> {
+    open_columns(source, target, spec, None)
+}
+
+fn open_columns(
+    source: &Source,
+    target: Option<&str>,
+    spec: &Spec,
+    wanted: Option<&[String]>,
+) -> Result<Input> {
     let path = source.table.as_path();
     let mut ordinal = spec.ordinals();
     for text in &source.ordinal {
@@ -62,8 +70,12 @@ pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result
     drop.extend(source.drop.iter().cloned());
     // A target that is a file is opened; any other is a column of the table.
     let target_file = target.map(Path::new).filter(|t| t.extension().is_some_and(|e| e == "npy"));
-    let columns =
-        Columns { drop: &drop, ordinal: &ordinal, target: if target_file.is_some() { None } else { target } };
+    let columns = Columns {
+        drop: &drop,
+        ordinal: &ordinal,
+        target: if target_file.is_some() { None } else { target },
+        wanted,
+    };
     let spill = import::spill_folder(source.spill_dir.as_ref());
     let y_file = target_file.map(MappedTable::open_npy).transpose()?;
     let imported = if is_csv(path) {
@@ -78,7 +90,7 @@ pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result
         };
         if columns.target.is_none() && drop.is_empty() && ordinal.is_empty() {
             let names = (0..table.as_mat().ncols()).map(|j| j.to_string()).collect();
-            return Ok(Input { x: table, y: y_file, imported_bytes: 0, names });
+            return Ok(Input { x: table, y: y_file, imported_bytes: 0, names, named: false });
         }
         import::split(&table, path, &columns, &spill)?
     };
@@ -87,5 +99,6 @@ pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result
         y: imported.y.or(y_file),
         imported_bytes: imported.bytes,
         names: imported.names,
+        named: is_csv(path),
     })
 }

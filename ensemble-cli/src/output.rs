@@ -23,8 +23,8 @@ pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&value.to_string())
 }
 
-/// Refuse an output path that cannot work, before hours of fitting: no folder, a folder itself, or one of the inputs.
-pub(crate) fn check(path: &Path, inputs: &[&Path]) -> Result<()> {
+/// Refuse an output path that cannot work, before hours of fitting: no folder, a folder itself, or one of the other files.
+pub(crate) fn check(path: &Path, others: &[&Path]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return Err(Error::format(
@@ -35,9 +35,14 @@ pub(crate) fn check(path: &Path, inputs: &[&Path]) -> Result<()> {
     if path.is_dir() {
         return Err(Error::format(path, "cannot be written: it is a folder"));
     }
-    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match inputs.iter().find(|input| same(path, input)) {
-        Some(_) => Err(Error::format(path, "is an input; write the output elsewhere")),
+    // The file itself may not exist yet; its folder does.
+    let place = |p: &Path| {
+        let folder = p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        p.canonicalize().ok().or_else(|| Some(folder.canonicalize().ok()?.join(p.file_name()?)))
+    };
+    let same = |a: &Path, b: &Path| matches!((place(a), place(b)), (Some(a), Some(b)) if a == b);
+    match others.iter().find(|other| same(path, other)) {
+        Some(_) => Err(Error::format(path, "is an input or another output; write this one elsewhere")),
         None => Ok(()),
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{io::Write, path::Path, time::Instant};
 
-use ensemble::{Error, FittedEnsemble, MatRef, Result, Table, memmap::NpyWriter, registry};
+use ensemble::{
+    Error, FittedEnsemble, Result, Table,
+    memmap::{MappedTable, NpyWriter},
+    registry,
+};
 use serde_json::json;
 
 use crate::{arguments::Predict, input, output, spec::Spec};
@@ -15,7 +19,7 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     let start = Instant::now();
     let model = FittedEnsemble::load(&a.model, &registry())?;
     output::check(&a.out, &[&a.source.table, &a.model])?;
-    let input = input::open_to_predict(&a.source, &Spec::read(a.spec.as_deref())?)?;
+    let input = input::open_to_predict(&a.source, &model, &Spec::read(a.spec.as_deref())?)?;
     let x = input.x.as_mat();
     if x.ncols() != model.ncols() {
         return Err(Error::shape(
@@ -25,10 +29,10 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
         ));
     }
     if a.out.extension().is_some_and(|e| e == "csv") {
-        write_csv(&model, x, &a.out)?;
+        write_csv(&model, &input.x, &a.out)?;
     } else {
         let mut out = NpyWriter::create_vector(&a.out, x.nrows())?;
-        each_block(&model, x, |values| out.write_rows(values))?;
+        each_block(&model, &input.x, |values| out.write_rows(values))?;
         out.finish()?;
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -40,16 +44,17 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
 
 fn each_block(
     model: &FittedEnsemble,
-    x: MatRef<'_>,
+    table: &MappedTable,
     mut write: impl FnMut(&[f64]) -> Result<()>,
 ) -> Result<()> {
+    let x = table.as_mat();
     let mut buffer = vec![0.0; ROWS.min(x.nrows())];
-    for block in x.row_blocks(ROWS) {
+    for (number, block) in x.row_blocks(ROWS).enumerate() {
         let out = &mut buffer[..block.nrows()];
         if let Some((row, column, value)) = block.first_not_finite() {
             return Err(ensemble::ErrorKind::NotFinite {
-                table: "the table to predict".into(),
-                row,
+                table: table.describe(),
+                row: number * ROWS + row,
                 column,
                 value,
             }
@@ -61,7 +66,7 @@ fn each_block(
     Ok(())
 }
 
-fn write_csv(model: &FittedEnsemble, x: MatRef<'_>, path: &Path) -> Result<()> {
+fn write_csv(model: &FittedEnsemble, x: &MappedTable, path: &Path) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |e: std::io::Error| Error::io(path, "write", e);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;

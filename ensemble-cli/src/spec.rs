@@ -151,12 +151,13 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLe
     } else {
         let mut layer = Layer::new();
         for text in &a.learner {
-            let (name, pipeline) = text
-                .split_once('=')
-                .filter(|(name, _)| !name.contains([':', '|']))
-                .ok_or_else(|| {
-                Error::spec(text, "a learner is written NAME=PIPELINE, as in ols=native.linear_regression")
-            })?;
+            let (name, pipeline) =
+                text.split_once('=').filter(|(name, _)| !name.contains([':', '|'])).ok_or_else(|| {
+                    Error::spec(
+                        text,
+                        "a learner is written NAME=PIPELINE, as in ols=native.linear_regression",
+                    )
+                })?;
             layer = layer.shared(name.trim(), registry.pipeline(pipeline)?);
         }
         widths.push(layer.len());

@@ -227,7 +227,13 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         work,
     };
     report.as_planned = report.copies() == plan.copies();
-    Ok(FittedEnsemble { stages: fitted_stages, ncols: plan.columns, report: Some(report), out_of_fold })
+    Ok(FittedEnsemble {
+        stages: fitted_stages,
+        ncols: plan.columns,
+        feature_names: None,
+        report: Some(report),
+        out_of_fold,
+    })
 }
 
 /// Bring rows in fold order back to the input's order.
@@ -482,9 +488,13 @@ impl Stage<'_, '_> {
             merging.iter().flat_map(|j| self.fit_sets().map(move |set| (*j, set))).collect();
         let mut from_below = self.plan.source == SourceWay::Statistics;
         while !open.is_empty() {
-            let fresh = match below {
+            let carried = match below {
                 Some(below) if from_below => self.carried(below)?,
-                _ => {
+                _ => None,
+            };
+            let fresh = match carried {
+                Some(carried) => carried,
+                None => {
                     self.pass("statistics");
                     self.fold_statistics(&wanted)?
                 }
@@ -527,8 +537,9 @@ impl Stage<'_, '_> {
         Ok(folds)
     }
 
-    /// This stage's fold statistics from those of the stage below.
-    fn carried(&self, below: &Below<'_>) -> Result<Vec<Statistics>> {
+    /// This stage's fold statistics from those of the stage below; `None` when the algebra would cancel, and predictions must be
+    /// summed up block by block instead.
+    fn carried(&self, below: &Below<'_>) -> Result<Option<Vec<Statistics>>> {
         let folds =
             below.fold_statistics.as_ref().ok_or_else(|| Error::unsupported("no statistics below"))?;
         folds
@@ -542,7 +553,7 @@ impl Stage<'_, '_> {
                         "a learner that declares itself linear fitted no linear model",
                     ));
                 }
-                Ok(Statistics::new(vec![Arc::new(moments.project(&forms))]))
+                Ok(moments.project_safely(&forms).map(|m| Statistics::new(vec![Arc::new(m)])))
             })
             .collect()
     }
@@ -716,16 +727,18 @@ impl Stage<'_, '_> {
                             fold,
                         )
                     })?;
-                    let mut sum = moments.residual_sum_of_squares(&form);
-                    // Near-perfect fits cancel in the algebra: then the residuals themselves are summed, in one more pass.
-                    if sum <= 1e-9 * moments.yy() && moments.yy() > 0.0 {
+                    let algebra = moments.residual_sum_of_squares(&form);
+                    // Where the algebra cancels, the residuals themselves are summed, in one more pass.
+                    let sum = if let Some(sum) = algebra {
+                        sum
+                    } else {
                         if exact.is_none() {
                             self.pass("out-of-fold predictions");
                             let all: Vec<usize> = (0..self.learners.len()).collect();
                             exact = Some(self.predict_merging(&all, models, None)?);
                         }
-                        sum = exact.as_ref().map_or(sum, |e| tree_sum(&e[fold][j]));
-                    }
+                        exact.as_ref().map_or(f64::NAN, |e| tree_sum(&e[fold][j]))
+                    };
                     sums.push((sum, sizes[fold]));
                 }
             }

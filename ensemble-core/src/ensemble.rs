@@ -10,7 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     estimator::{Estimator, Transformer},
     fold::KFold,
-    ledger::{Totals, Work, WorkKind},
+    ledger::{Totals, Work, copies},
     mat::{MatMut, MatRef, Order},
     model::{Model, check_prediction},
     monitor::{Monitor, Silent},
@@ -22,6 +22,9 @@ use crate::{
     statistic::BLOCK_ROWS,
     table::{Heap, Scratch, Table},
 };
+
+/// More threads than any machine has cores; far more would hang the system that starts them.
+const MAX_THREADS: usize = 4096;
 
 /// A learner with the name it has in its layer.
 #[derive(Clone)]
@@ -86,7 +89,7 @@ impl Layer {
         learners: impl IntoIterator<Item = Learner>,
     ) -> Self {
         for learner in learners {
-            let transformers = transformers.iter().map(Arc::clone).collect();
+            let transformers: Vec<_> = transformers.iter().map(Arc::clone).collect();
             let pipeline = Pipeline::new(transformers, learner.estimator);
             self.learners.push(Learner::new(format!("{case}.{}", learner.name), Arc::new(pipeline)));
         }
@@ -263,6 +266,9 @@ impl SuperLearner {
         let plan = self.plan(x, y)?;
         match self.threads {
             None => engine::run(self, plan, x, y),
+            Some(threads) if threads > MAX_THREADS => {
+                Err(Error::parameter("SuperLearner", "threads", threads, format!("at most {MAX_THREADS}")))
+            }
             Some(threads) => rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
@@ -347,9 +353,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// The ledger's entries that copy or store bytes: all but passes.
-    pub fn copies(&self) -> Vec<&Work> {
-        self.work.iter().filter(|w| w.kind != WorkKind::Pass).collect()
+    /// The ledger's work that copies or stores bytes: all but passes, added up by purpose, layer and fold.
+    pub fn copies(&self) -> Vec<Work> {
+        copies(&self.work)
     }
 }
 
@@ -357,6 +363,7 @@ impl Report {
 pub struct FittedEnsemble {
     pub(crate) stages: Vec<Vec<FittedLearner>>,
     pub(crate) ncols: usize,
+    pub(crate) feature_names: Option<Vec<String>>,
     pub(crate) report: Option<Report>,
     pub(crate) out_of_fold: Option<Arc<dyn Table>>,
 }
@@ -367,6 +374,23 @@ impl FittedEnsemble {
     /// Columns of x.
     pub fn ncols(&self) -> usize {
         self.ncols
+    }
+
+    /// Names of the columns of x, when they were given: they are saved with the model.
+    pub fn feature_names(&self) -> Option<&[String]> {
+        self.feature_names.as_deref()
+    }
+
+    /// Name the columns of x.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] unless there is one name per column.
+    pub fn set_feature_names(&mut self, names: Vec<String>) -> Result<()> {
+        if names.len() != self.ncols {
+            return Err(Error::shape("names of columns", self.ncols, names.len()));
+        }
+        self.feature_names = Some(names);
+        Ok(())
     }
 
     /// Layer by layer, the meta-learner last.
@@ -454,6 +478,9 @@ impl FittedEnsemble {
     /// When a model cannot be saved, or [`ErrorKind::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut record = Record::new(Self::RECORD).with_field("columns", self.ncols);
+        if let Some(names) = &self.feature_names {
+            record = record.with_field("feature_names", names.clone());
+        }
         for stage in &self.stages {
             let mut layer = Record::new("layer");
             for learner in stage {
@@ -507,6 +534,11 @@ impl FittedEnsemble {
         if stages.is_empty() {
             return Err(fail("the saved ensemble has no layers"));
         }
-        Ok(Self { stages, ncols, report: None, out_of_fold: None })
+        let mut loaded = Self { stages, ncols, feature_names: None, report: None, out_of_fold: None };
+        if let Ok(names) = record.field("feature_names") {
+            let names = names.as_array().into_iter().flatten().filter_map(|n| n.as_str().map(String::from));
+            loaded.set_feature_names(names.collect())?;
+        }
+        Ok(loaded)
     }
 }

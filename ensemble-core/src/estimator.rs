@@ -9,9 +9,9 @@ use crate::{
     mat::{MatMut, MatRef, Order, Shape},
     model::Model,
     record::Record,
-    rows::FoldView,
+    rows::{FoldView, Rows},
     statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree},
-    table::{Scratch, ScratchMatrix, Table},
+    table::{Scratch, Table},
 };
 
 /// How a learner can take its training rows, weakest need first.
@@ -421,21 +421,33 @@ impl FittedTransform for Affine {
     }
 }
 
-/// Fill a scratch matrix block by block from transformed training rows; the one place where transformed rows are stored.
-pub(crate) fn store_transformed(
-    train: &Train<'_>,
-    n_out: usize,
-    order: Order,
-    cx: &FitContext<'_>,
-    map: &BlockMap<'_>,
-) -> Result<Box<dyn ScratchMatrix>> {
-    let shape = Shape { nrows: train.x().nrows(), ncols: n_out };
-    let mut stored = cx.scratch.matrix(shape, order)?;
-    {
-        let mut out = stored.as_mat_mut();
-        let mut row = 0;
-        for segment in train.x().segments() {
-            for block in segment.row_blocks(BLOCK_ROWS) {
+/// Transformed training rows in scratch room, with their targets beside them in one piece: the one place where transformed
+/// rows are stored.
+pub(crate) struct StoredTrain {
+    x: Arc<dyn Table>,
+    y: Arc<dyn Table>,
+}
+
+impl StoredTrain {
+    /// Bytes stored for training rows of this shape, the target's included.
+    pub(crate) fn bytes(shape: Shape) -> u64 {
+        shape.bytes() + Shape { ncols: 1, ..shape }.bytes()
+    }
+
+    /// Store the rows of `train` as `map` makes them, block by block, and write the bytes into the ledger.
+    pub(crate) fn new(
+        train: &Train<'_>,
+        n_out: usize,
+        order: Order,
+        cx: &FitContext<'_>,
+        map: &BlockMap<'_>,
+    ) -> Result<Self> {
+        let shape = Shape { nrows: train.x().nrows(), ncols: n_out };
+        let mut x = cx.scratch.matrix(shape, order)?;
+        let mut y = cx.scratch.matrix(Shape { ncols: 1, ..shape }, Order::C)?;
+        {
+            let (mut out, mut row) = (x.as_mat_mut(), 0);
+            for block in train.x().segments().flat_map(|segment| segment.row_blocks(BLOCK_ROWS)) {
                 map(block, &mut |x| {
                     for r in 0..x.nrows() {
                         for c in 0..n_out {
@@ -446,8 +458,24 @@ pub(crate) fn store_transformed(
                     Ok(())
                 })?;
             }
+            let mut targets = y.as_mat_mut();
+            for (row, value) in train.y().flatten().enumerate() {
+                targets.set(row, 0, *value);
+            }
         }
+        cx.ledger.write(Work::transformed(cx.layer, cx.fold, Self::bytes(shape), cx.scratch.is_anonymous()));
+        Ok(Self { x: x.into_table(), y: y.into_table() })
     }
-    cx.ledger.write(Work::transformed(cx.layer, cx.fold, shape.bytes(), cx.scratch.is_anonymous()));
-    Ok(stored)
+
+    /// Fit on the stored rows.
+    pub(crate) fn with<T>(
+        &self,
+        cx: &FitContext<'_>,
+        fit: impl FnOnce(&Train<'_>, &FitContext<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let rows = Rows::all(self.x.as_mat().nrows());
+        let train =
+            Train::new(FoldView::new(self.x.as_mat(), &rows)?, FoldView::new(self.y.as_mat(), &rows)?)?;
+        fit(&train, &FitContext { table: Some(&self.x), target: Some(&self.y), ..*cx })
+    }
 }

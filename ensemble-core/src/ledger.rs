@@ -49,6 +49,21 @@ impl Work {
     }
 }
 
+/// The work that copies or stores bytes, all but passes, with equal purposes of one layer and fold added up: what plan and ledger
+/// are compared by.
+pub(crate) fn copies(work: &[Work]) -> Vec<Work> {
+    let mut sums: Vec<Work> = work.iter().filter(|w| w.kind != WorkKind::Pass).cloned().collect();
+    sums.sort_by_key(|w| (w.kind, w.layer, w.fold, w.what));
+    sums.dedup_by(|next, sum| {
+        let same = (next.kind, next.layer, next.fold, next.what) == (sum.kind, sum.layer, sum.fold, sum.what);
+        if same {
+            sum.bytes += next.bytes;
+        }
+        same
+    });
+    sums
+}
+
 /// Sums over work, as reports show them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {

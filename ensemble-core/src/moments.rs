@@ -91,9 +91,10 @@ impl Moments {
         self.raw_xx(self.ncols(), self.ncols())
     }
 
-    /// Sum of squared residuals of a linear model on these rows, w'Mw with w = (-coefficients, 1), plus the mean's part.
-    /// It cancels when the fit is near perfect: relative error is about 1e-16 times the sum of squares of y over the result.
-    pub fn residual_sum_of_squares(&self, model: &LinearForm<'_>) -> f64 {
+    /// Sum of squared residuals of a linear model on these rows, w'Mw with w = (-coefficients, 1), plus the mean's part; or
+    /// `None` when the terms of the sum cancel so far that fewer than about seven digits would be left: a near-perfect fit, or
+    /// large coefficients of nearly dependent columns.
+    pub fn residual_sum_of_squares(&self, model: &LinearForm<'_>) -> Option<f64> {
         let p = self.ncols();
         let w = |j: usize| if j < p { -model.coefficients[j] } else { 1.0 };
         let mut total = 0.0;
@@ -106,7 +107,28 @@ impl Moments {
             total += w(i) * (w(i) * row[i] + 2.0 * cross);
         }
         let bias = self.y_mean() - model.intercept - dot(model.coefficients, self.x_mean());
-        total.max(0.0) + self.n * bias * bias
+        // The mean's part is a sum that can cancel as well.
+        let terms = model.coefficients.iter().zip(self.x_mean()).map(|(c, m)| (c * m).abs());
+        let level = self.y_mean().abs() + model.intercept.abs() + terms.sum::<f64>();
+        let magnitude =
+            (self.spread(model) + self.yy().sqrt()).powi(2) + self.n * level * level * f64::EPSILON;
+        (total > CANCELLED * magnitude || magnitude == 0.0).then(|| total.max(0.0) + self.n * bias * bias)
+    }
+
+    /// The greatest root of a sum of squares that these coefficients could make: no column cancelling another.
+    fn spread(&self, model: &LinearForm<'_>) -> f64 {
+        model.coefficients.iter().enumerate().map(|(j, c)| c.abs() * self.at(j, j).sqrt()).sum()
+    }
+
+    /// The moments of these models' predictions and y, as [`Moments::project`] gives them; `None` when a model's terms cancel
+    /// so far that its predictions must be summed up themselves.
+    pub fn project_safely(&self, models: &[LinearForm<'_>]) -> Option<Moments> {
+        let out = self.project(models);
+        let kept = models.iter().enumerate().all(|(a, model)| {
+            let magnitude = self.spread(model).powi(2);
+            magnitude == 0.0 || out.at(a, a) > CANCELLED * magnitude
+        });
+        kept.then_some(out)
     }
 
     /// The moments of these models' predictions and y: W'MW. What a second layer's pass over prediction columns would
@@ -140,6 +162,9 @@ impl Moments {
         out
     }
 }
+
+/// A quadratic form this small against its terms has lost about half its digits.
+const CANCELLED: f64 = 1e-8;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
@@ -358,7 +383,9 @@ mod tests {
             .collect();
         close(&m.project(&models), &absorbed(&z, &y, 2), 1e-12);
         let rss: f64 = z.chunks_exact(2).zip(&y).map(|(z, y)| (z[0] - y) * (z[0] - y)).sum();
-        assert!((m.residual_sum_of_squares(&models[0]) - rss).abs() < 1e-10 * rss);
+        assert!((m.residual_sum_of_squares(&models[0]).unwrap() - rss).abs() < 1e-10 * rss);
+        let perfect = LinearForm { coefficients: &[0.0; 3], intercept: m.y_mean() };
+        assert!(m.residual_sum_of_squares(&perfect).is_some());
     }
 
     #[test]

@@ -11,14 +11,13 @@ use crate::{
     affine::{Affine, AffineShape},
     error::{Error, Result},
     estimator::{
-        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, Train, Transformer,
-        fit_by_merging, fit_from_passes, store_transformed, train_statistics,
+        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, StoredTrain, Train,
+        Transformer, fit_by_merging, fit_from_passes, train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, check_prediction},
     record::Record,
     registry::Registry,
-    rows::{FoldView, Rows},
     statistic::{BLOCK_ROWS, Statistic, StatisticContext, Statistics, minimal_requests},
 };
 
@@ -29,7 +28,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// `learner` behind `transformers`, which apply in order.
+    /// `learner` behind `transformers`, which apply in order; without any, the pipeline is the learner.
     pub fn new(transformers: Vec<Arc<dyn Transformer>>, learner: Arc<dyn Estimator>) -> Self {
         Self { transformers, learner }
     }
@@ -122,21 +121,18 @@ impl Estimator for Pipeline {
         if self.merges() {
             return Access::Merge;
         }
-        let needs = self.transformers.iter().map(|t| t.access()).chain([self.learner.access()]);
-        let mut access = Access::Segments;
-        for (at, need) in needs.enumerate() {
-            access = match (need, access) {
-                // Behind a transformer the rows are the pipeline's own; only the targets must then be one slice.
-                (Access::Contiguous(order), Access::Segments) => {
-                    Access::Contiguous(if at == 0 { order } else { None })
-                }
-                _ => access,
-            };
+        // Behind the first transformer the rows are the pipeline's own.
+        match self.transformers.first().map(|t| t.access()) {
+            None => self.learner.access(),
+            Some(Access::Contiguous(order)) => Access::Contiguous(order),
+            Some(_) => Access::Segments,
         }
-        access
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        if self.transformers.is_empty() {
+            return self.learner.cost(train);
+        }
         let mut cost = FitCost::default();
         let mut shape = train;
         for transformer in &self.transformers {
@@ -154,6 +150,9 @@ impl Estimator for Pipeline {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        if self.transformers.is_empty() {
+            return self.learner.fit(train, cx);
+        }
         if self.merges() {
             return fit_by_merging(self, train, cx);
         }
@@ -174,8 +173,8 @@ impl Estimator for Pipeline {
                 None => {
                     let n_out = maps[maps.len() - 1].n_out();
                     let stored =
-                        store_transformed(train, n_out, Order::C, cx, &|x, each| map_block(&maps, x, each))?;
-                    with_stored(stored.as_mat(), train, |t| transformer.fit(&t, cx))?
+                        StoredTrain::new(train, n_out, Order::C, cx, &|x, each| map_block(&maps, x, each))?;
+                    stored.with(cx, |train, cx| transformer.fit(train, cx))?
                 }
             };
             maps.push(fitted);
@@ -184,9 +183,8 @@ impl Estimator for Pipeline {
         let through =
             |x: MatRef<'_>, each: &mut dyn FnMut(MatRef<'_>) -> Result<()>| map_block(&maps, x, each);
         let model = if self.stores_rows(ncols) {
-            let stored = store_transformed(train, ncols, self.learner_order(), cx, &through)?.into_table();
-            let inner = FitContext { table: Some(&stored), target: None, ..*cx };
-            with_stored(stored.as_mat(), train, |t| self.learner.fit(&t, &inner))?
+            let stored = StoredTrain::new(train, ncols, self.learner_order(), cx, &through)?;
+            stored.with(cx, |train, cx| self.learner.fit(train, cx))?
         } else {
             let merge = self.learner.as_merge().expect("a learner that stores no rows merges");
             fit_from_passes(merge, &StatisticContext::new(ncols), |wanted| {
@@ -201,24 +199,27 @@ impl Estimator for Pipeline {
     }
 
     fn is_linear(&self) -> bool {
-        self.merges() && self.learner.is_linear()
+        (self.merges() || self.transformers.is_empty()) && self.learner.is_linear()
     }
 
     fn scratch_bytes(&self, train: Shape) -> u64 {
         if self.merges() {
             return 0;
         }
+        if self.transformers.is_empty() {
+            return self.learner.scratch_bytes(train);
+        }
         let mut bytes = 0;
         let mut ncols = train.ncols;
         for (at, transformer) in self.transformers.iter().enumerate() {
             if at > 0 && transformer.as_merge().is_none() {
-                bytes += Shape { nrows: train.nrows, ncols }.bytes();
+                bytes += StoredTrain::bytes(Shape { nrows: train.nrows, ncols });
             }
             ncols = transformer.n_out(ncols);
         }
         let inner = Shape { nrows: train.nrows, ncols };
         if self.stores_rows(ncols) {
-            bytes + inner.bytes() + self.learner.scratch_bytes(inner)
+            bytes + StoredTrain::bytes(inner) + self.learner.scratch_bytes(inner)
         } else {
             bytes
         }
@@ -226,25 +227,6 @@ impl Estimator for Pipeline {
 
     fn predicts_slowly(&self) -> bool {
         self.learner.predicts_slowly()
-    }
-}
-
-/// Call `fit` with stored rows and the targets of `train`.
-fn with_stored<T>(
-    stored: MatRef<'_>,
-    train: &Train<'_>,
-    fit: impl FnOnce(Train<'_>) -> Result<T>,
-) -> Result<T> {
-    let rows = Rows::all(stored.nrows());
-    let x = FoldView::new(stored, &rows)?;
-    match train.contiguous_y() {
-        Ok(y) => fit(Train::new(x, FoldView::new(MatRef::column_vector(y), &rows)?)?),
-        Err(_) => {
-            // Targets in runs: eight bytes a row in one piece, for learners that read rows in runs anyway.
-            let mut y = Vec::with_capacity(stored.nrows());
-            train.y().for_each(|part| y.extend_from_slice(part));
-            fit(Train::new(x, FoldView::new(MatRef::column_vector(&y), &rows)?)?)
-        }
     }
 }
 

@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::{
     ensemble::{Learner, SuperLearner},
     error::{Error, ErrorKind, Result},
-    estimator::{Access, FitCost},
+    estimator::Access,
     fold::Folds,
     gather::{GatherFor, gather_work},
-    ledger::{Bytes, Totals, Work, WorkKind},
+    ledger::{Bytes, Totals, Work, WorkKind, copies},
     mat::{Order, Shape},
     moments::{MOMENTS, Moments},
     rows::Rows,
@@ -85,11 +85,16 @@ impl Way {
         }
     }
 
+    /// Bytes of anonymous memory while the view lives: junctions are private pages.
     fn memory(self) -> u64 {
         match self {
-            Way::Gathered(bytes) => bytes,
-            _ => 0,
+            Way::Gathered(bytes) | Way::Rewired(bytes) => bytes,
+            Way::Plain | Way::GatheredToFile(_) => 0,
         }
+    }
+
+    fn is_gathered(self) -> bool {
+        matches!(self, Way::Gathered(_))
     }
 
     fn work(self, layer: usize, fold: Option<usize>, what: &'static str) -> Option<Work> {
@@ -178,9 +183,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The planned work that copies or stores bytes: all but passes.
-    pub fn copies(&self) -> Vec<&Work> {
-        self.work.iter().filter(|w| w.kind != WorkKind::Pass).collect()
+    /// The planned work that copies or stores bytes: all but passes, added up by purpose, layer and fold.
+    pub fn copies(&self) -> Vec<Work> {
+        copies(&self.work)
     }
 
     /// Sums over the planned work. An ill-conditioned linear fit adds one pass, which only its statistics can tell.
@@ -251,7 +256,8 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
     let stages = sl.stages();
     let mut plans: Vec<StagePlan> = Vec::with_capacity(stages.len());
     let mut peak = 0u64;
-    let mut held = if shuffle.is_some() && scratch.is_anonymous() { shape.bytes() } else { 0 };
+    let in_order = shape.bytes() + Shape { ncols: 1, ..shape }.bytes();
+    let mut held = if shuffle.is_some() && scratch.is_anonymous() { in_order } else { 0 };
     for (at, learners) in stages.iter().enumerate() {
         let previous = at.checked_sub(1).map(|p| (stages[p], &plans[p]));
         let stage =
@@ -503,7 +509,8 @@ impl Stage<'_> {
         let mut peak = base;
         let first = if planned.cross_validated { 0 } else { k };
         planned.ways = vec![FoldWays::default(); k + 1];
-        let mut wave: Option<(Wave, u64)> = None;
+        // The open wave, the bytes it needs, and whether it copies rows into memory.
+        let mut wave: Option<(Wave, u64, bool)> = None;
         for held_out in first..=k {
             let fold = (held_out < k).then_some(held_out);
             let rows = match fold {
@@ -512,9 +519,12 @@ impl Stage<'_> {
             };
             let train = Shape { nrows: rows.len(), ncols: place.shape.ncols };
             let opaque = || self.learners.iter().filter(|l| l.estimator.as_merge().is_none());
-            let costs: Vec<FitCost> = opaque().map(|l| l.estimator.cost(train)).collect();
-            let together: u64 = costs.iter().map(|c| c.peak_bytes).sum();
-            let alone = costs.iter().map(|c| c.peak_bytes).max().unwrap_or(0);
+            // Transformed rows that a pipeline stores in memory live as long as its fit.
+            let anonymous = self.sl.scratch.is_anonymous();
+            let stored = |l: &Learner| if anonymous { l.estimator.scratch_bytes(train) } else { 0 };
+            let costs: Vec<u64> = opaque().map(|l| l.estimator.cost(train).peak_bytes + stored(l)).collect();
+            let together: u64 = costs.iter().sum();
+            let alone = costs.iter().copied().max().unwrap_or(0);
             let ways = self.fold_ways(place, &rows, planned, base + alone)?;
             let gathered: u64 =
                 ways.x.iter().map(|(_, w)| w.memory()).sum::<u64>() + ways.y.map_or(0, Way::memory);
@@ -525,9 +535,13 @@ impl Stage<'_> {
             for learner in opaque() {
                 let bytes = learner.estimator.scratch_bytes(train);
                 if bytes > 0 {
-                    work.push(Work::transformed(self.at, fold, bytes, self.sl.scratch.is_anonymous()));
+                    work.push(Work::transformed(self.at, fold, bytes, anonymous));
                 }
             }
+            // Without a budget, at most one training set's copies are in memory at a time.
+            let copies = ways.x.iter().any(|(_, w)| w.is_gathered())
+                || ways.y.is_some_and(Way::is_gathered)
+                || opaque().any(|l| stored(l) > 0);
             planned.ways[held_out] = ways;
 
             // Admission: sets that share a wave fit the budget together; without one, a gather has its wave to itself.
@@ -542,25 +556,24 @@ impl Stage<'_> {
                 return Err(ErrorKind::Budget { what, need: base + need, budget }.into());
             }
             wave = match wave.take() {
-                Some((mut open, used))
-                    if !serial && !open.serial && {
-                        let fits = budget.map_or(gathered == 0, |b| base + used + need <= b);
-                        fits && (budget.is_some() || used_no_gather(&open, planned))
-                    } =>
+                Some((mut open, used, open_copies))
+                    if !serial
+                        && !open.serial
+                        && budget.map_or(!copies && !open_copies, |b| base + used + need <= b) =>
                 {
                     open.folds.push(held_out);
-                    Some((open, used + need))
+                    Some((open, used + need, copies))
                 }
                 closed => {
-                    if let Some((done, used)) = closed {
+                    if let Some((done, used, _)) = closed {
                         peak = peak.max(base + used);
                         planned.waves.push(done);
                     }
-                    Some((Wave { folds: vec![held_out], serial }, need))
+                    Some((Wave { folds: vec![held_out], serial }, need, copies))
                 }
             };
         }
-        if let Some((done, used)) = wave {
+        if let Some((done, used, _)) = wave {
             peak = peak.max(base + used);
             planned.waves.push(done);
         }
@@ -568,8 +581,9 @@ impl Stage<'_> {
     }
 
     fn fold_ways(&self, place: &Place<'_>, rows: &Rows, planned: &StagePlan, base: u64) -> Result<FoldWays> {
+        let over = |bytes: u64, others: u64| self.sl.budget.get().is_some_and(|b| base + others + bytes > b);
         let spill = |bytes: u64, others: u64| {
-            let too_big = self.sl.budget.get().is_some_and(|b| base + others + bytes > b);
+            let too_big = over(bytes, others);
             if too_big && !self.sl.scratch.is_anonymous() {
                 Way::GatheredToFile(bytes)
             } else {
@@ -588,7 +602,10 @@ impl Stage<'_> {
             } else if rows.runs().len() <= 1 {
                 Way::Plain
             } else {
-                (place.cost)(rows).map_or_else(|| spill(bytes, gathered), Way::Rewired)
+                (place.cost)(rows)
+                    // Junctions are memory too; a file is the way out where there is one.
+                    .filter(|junctions| self.sl.scratch.is_anonymous() || !over(*junctions, gathered))
+                    .map_or_else(|| spill(bytes, gathered), Way::Rewired)
             };
             gathered += way.memory();
             ways.x.push((order, way));
@@ -603,13 +620,6 @@ impl Stage<'_> {
         }
         Ok(ways)
     }
-}
-
-fn used_no_gather(wave: &Wave, planned: &StagePlan) -> bool {
-    wave.folds.iter().all(|f| {
-        let ways = &planned.ways[*f];
-        ways.x.iter().all(|(_, w)| w.memory() == 0) && ways.y.is_none_or(|w| w.memory() == 0)
-    })
 }
 
 fn way_above(

@@ -220,3 +220,42 @@ fn a_saved_ensemble_predicts_the_same_bits() {
     assert_eq!(bits(loaded.predict(&x).unwrap()), bits(fitted.predict(&x).unwrap()));
     assert_eq!(loaded.layers()[0][1].name(), "native.normalizer | native.ridge");
 }
+
+/// Nearly dependent columns: coefficients of the order of 1 / `gap`, whose products with second moments cancel.
+fn nearly_dependent(gap: f64) -> (DenseTable, DenseTable) {
+    let (noise, _) = friedman(20_000, 5);
+    let noise = noise.as_mat();
+    let u = |r: usize, j: usize| noise.get(r, j) - 0.5;
+    let x = (0..20_000).flat_map(|r| [u(r, 0), u(r, 0) + gap * u(r, 1), u(r, 2)]).collect();
+    let y = (0..20_000).map(|r| u(r, 1) + u(r, 2) + 0.1 * u(r, 3)).collect();
+    (DenseTable::new(x, 20_000, 3, Order::C).unwrap(), DenseTable::column(y))
+}
+
+#[test]
+fn scores_and_meta_learners_hold_where_the_algebra_would_cancel() {
+    for gap in [1e-5, 1e-7, 1e-8] {
+        let (x, y) = nearly_dependent(gap);
+        let stack = |wrap: &dyn Fn(Arc<dyn Estimator>) -> Arc<dyn Estimator>| {
+            SuperLearner::new(KFold::new(5).exact())
+                .layer(
+                    Layer::new()
+                        .shared("ols", wrap(Arc::new(LinearRegression::new())))
+                        .shared("ridge", wrap(Arc::new(Ridge::new(1.0)))),
+                )
+                .meta_shared(registry().pipeline("native.nnls").unwrap())
+                .fit(&x, &y)
+                .unwrap()
+        };
+        let (algebra, rows) = (stack(&|e| e), stack(&|e| Arc::new(FromRows(e))));
+        for (a, b) in algebra.report().learners.iter().zip(&rows.report().learners) {
+            let (a, b) = (a.scores.as_ref().unwrap().cv_rmse_mean, b.scores.as_ref().unwrap().cv_rmse_mean);
+            close(a, b, 1e-4, &format!("score at gap {gap}"));
+        }
+        let weights = |e: &ensemble::FittedEnsemble| {
+            e.layers()[1][0].model().as_linear().unwrap().coefficients.to_owned()
+        };
+        for (a, b) in weights(&algebra).into_iter().zip(weights(&rows)) {
+            close(a, b, 1e-3, &format!("weight at gap {gap}"));
+        }
+    }
+}

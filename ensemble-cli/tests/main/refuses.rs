@@ -111,6 +111,15 @@ fn model_files_that_are_damaged_and_tables_they_do_not_fit() {
     bench.refuses("predict m W.npy --out p.npy", &["W.npy", "wanted 6, got 7"]);
     bench.refuses("predict m X.npy --out nowhere/p.npy", &["nowhere"]);
     bench.refuses("predict m X.npy --out X.npy", &["X.npy", "input"]);
+    bench.refuses(
+        "generate friedman1 --rows 9 --cols 5 --seed 1 --x same.npy --y same.npy",
+        &["same.npy", "output"],
+    );
+    bench.refuses(&format!("fit X.npy --target y.npy {OLS} --model same --oof ./same"), &["same", "output"]);
+    let mut x = vec![0.5; 70_000 * 6];
+    x[66_000 * 6 + 2] = f64::NAN;
+    bench.write("late.npy", npy_bytes("<f8", "(70000, 6)", &floats(&x)));
+    bench.refuses("predict m late.npy --out p.npy", &["late.npy", "row 66000", "column 2"]);
     assert!(!bench.path("p.npy").exists(), "nothing is half-written");
 }
 

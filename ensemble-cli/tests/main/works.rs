@@ -141,6 +141,20 @@ fn csv_columns_are_encoded_and_the_same_rows_as_npy_fit_the_same() {
     bench.write("s.toml", "target = \"goal\"\ndrop = [\"note\"]\n[ordinal]\ngrade = [\"low\", \"high\"]\n");
     bench.succeeds("predict c t.csv --spec s.toml --out q.npy");
     assert_eq!(npy(&bench.path("q.npy")), npy(&bench.path("p.npy")));
+    // Columns are found by name, wherever they stand.
+    let turned: String = std::fs::read_to_string(bench.path("t.csv"))
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.splitn(9, ',').take(8).collect();
+            cells.into_iter().rev().collect::<Vec<_>>().join(",") + "\n"
+        })
+        .collect();
+    bench.write("turned.csv", turned);
+    bench.succeeds("predict c turned.csv --spec s.toml --out r.npy");
+    assert_eq!(npy(&bench.path("r.npy")), npy(&bench.path("p.npy")));
+    bench.write("fewer.csv", "a,b\n1,2\n");
+    bench.refuses("predict c fewer.csv --spec s.toml --out r.npy", &["fewer.csv", "grade"]);
 }
 
 #[test]
