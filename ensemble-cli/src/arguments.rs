@@ -173,8 +173,9 @@ pub(crate) struct Predict {
 
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// A model file or an .npy table.
-    pub(crate) path: PathBuf,
+    /// A model file, or a table as `fit` takes it.
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

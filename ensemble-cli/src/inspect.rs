@@ -2,21 +2,23 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use ensemble::{Bytes, Error, FittedEnsemble, Order, Result, Table, memmap::MappedTable, registry};
+use ensemble::{BLOCK_ROWS, Bytes, Error, FittedEnsemble, MatRef, Order, Result, Table, registry};
 use serde_json::{Value, json};
 
 use crate::{
     arguments::{Inspect, Learners},
-    output,
+    input, output,
+    spec::Spec,
 };
 
 /// Show a model file or a table, told apart by their first bytes.
 pub(crate) fn run(a: &Inspect) -> Result<()> {
     let mut head = Vec::new();
-    File::open(&a.path)
+    let path = &a.source.table;
+    File::open(path)
         .and_then(|f| f.take(8).read_to_end(&mut head))
-        .map_err(|e| Error::io(&a.path, "open", e))?;
-    if head == b"ENSEMBLE" { model(&a.path, a.json) } else { table(&a.path, a.json) }
+        .map_err(|e| Error::io(path, "open", e))?;
+    if head == b"ENSEMBLE" { model(path, a.json) } else { table(a) }
 }
 
 fn model(path: &Path, json: bool) -> Result<()> {
@@ -39,7 +41,10 @@ fn model(path: &Path, json: bool) -> Result<()> {
         })
         .collect();
     if json {
-        return output::print_json(&json!({ "file": path, "columns": ensemble.ncols(), "layers": layers }));
+        return output::print_json(&json!({
+            "file": path, "columns": ensemble.ncols(),
+            "feature_names": ensemble.feature_names(), "layers": layers,
+        }));
     }
     let mut text = format!("{}: super learner on {} columns", path.display(), ensemble.ncols());
     for (at, layer) in ensemble.layers().iter().enumerate() {
@@ -63,23 +68,43 @@ fn model(path: &Path, json: bool) -> Result<()> {
     output::print(&text)
 }
 
-fn table(path: &Path, json: bool) -> Result<()> {
-    let table = MappedTable::open_npy(path)?;
-    let mat = table.as_mat();
+/// Least, greatest and summed values of a column.
+#[derive(Clone, Copy)]
+struct Summary {
+    min: f64,
+    max: f64,
+    sum: f64,
+}
+
+/// Every column's summary from one read of the table, whatever its order.
+fn summaries(mat: MatRef<'_>) -> Vec<Summary> {
+    let mut columns = vec![Summary { min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0 }; mat.ncols()];
+    for block in mat.row_blocks(BLOCK_ROWS) {
+        for (j, column) in columns.iter_mut().enumerate() {
+            for r in 0..block.nrows() {
+                let value = block.get(r, j);
+                column.min = value.min(column.min);
+                column.max = value.max(column.max);
+                column.sum += value;
+            }
+        }
+    }
+    columns
+}
+
+fn table(a: &Inspect) -> Result<()> {
+    let path = &a.source.table;
+    let input = input::open(&a.source, None, &Spec::default())?;
+    let mat = input.x.as_mat();
     let order = if mat.order() == Order::C { "C" } else { "F" };
-    let columns: Vec<(f64, f64, f64)> = (0..mat.ncols())
-        .map(|j| {
-            let column = mat.column_view(j);
-            let values = (0..mat.nrows()).map(|r| column.get(r, 0));
-            let (min, max, sum) = values.fold((f64::INFINITY, f64::NEG_INFINITY, 0.0), |(lo, hi, sum), v| {
-                (v.min(lo), v.max(hi), sum + v)
-            });
-            (min, max, sum / mat.nrows() as f64)
-        })
-        .collect();
-    if json {
-        let columns: Vec<Value> =
-            columns.iter().map(|(min, max, mean)| json!({ "min": min, "max": max, "mean": mean })).collect();
+    let columns = summaries(mat);
+    let mean = |s: &Summary| s.sum / mat.nrows() as f64;
+    if a.json {
+        let columns: Vec<Value> = columns
+            .iter()
+            .zip(&input.names)
+            .map(|(s, name)| json!({ "name": name, "min": s.min, "max": s.max, "mean": mean(s) }))
+            .collect();
         return output::print_json(&json!({
             "file": path, "rows": mat.nrows(), "columns": mat.ncols(), "order": order,
             "bytes": mat.shape().bytes(), "column_summaries": columns,
@@ -92,8 +117,10 @@ fn table(path: &Path, json: bool) -> Result<()> {
         mat.ncols(),
         Bytes(mat.shape().bytes())
     );
-    for (j, (min, max, mean)) in columns.iter().enumerate() {
-        text += &format!("\ncolumn {j:<4} min {min:<14.6} max {max:<14.6} mean {mean:.6}");
+    let width = input.names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(4);
+    for (s, name) in columns.iter().zip(&input.names) {
+        text +=
+            &format!("\ncolumn {name:<width$} min {:<14.6} max {:<14.6} mean {:.6}", s.min, s.max, mean(s));
     }
     output::print(&text)
 }

@@ -136,6 +136,11 @@ fn csv_columns_are_encoded_and_the_same_rows_as_npy_fit_the_same() {
     assert_eq!((csv["columns"].as_u64(), csv["spilled_bytes"].as_u64()), (Some(7), Some(3000 * 8 * 8)));
     bench.succeeds("predict c t.csv --drop note --drop goal --ordinal 'grade=low<high' --out p.npy");
     let same = bench.json(&format!("fit t.csv --target goal --drop note --drop grade {STACK} --json"));
+    let table = bench.json("inspect t.csv --drop note --ordinal 'grade=low<high' --json");
+    assert_eq!(
+        (table["rows"].as_u64(), &table["column_summaries"][6]["name"]),
+        (Some(3000), &"grade".into())
+    );
     let from_npy = bench.json(&format!("fit X.npy --target y.npy {STACK} --json"));
     assert_eq!(same["learners"][0]["cv_rmse_folds"], from_npy["learners"][0]["cv_rmse_folds"]);
     bench.write("s.toml", "target = \"goal\"\ndrop = [\"note\"]\n[ordinal]\ngrade = [\"low\", \"high\"]\n");
