@@ -18,7 +18,9 @@ const ROWS: usize = 64 * 1024;
 pub(crate) fn run(a: &Predict) -> Result<()> {
     let start = Instant::now();
     let model = FittedEnsemble::load(&a.model, &registry())?;
-    output::check(&a.out, &[&a.source.table, &a.model])?;
+    let mut others = vec![a.source.table.as_path(), a.model.as_path()];
+    others.extend(a.spec.as_deref());
+    output::check(&a.out, &others)?;
     let input = input::open_to_predict(&a.source, &model, &Spec::read(a.spec.as_deref())?)?;
     let x = input.x.as_mat();
     if x.ncols() != model.ncols() {

@@ -111,6 +111,9 @@ fn model_files_that_are_damaged_and_tables_they_do_not_fit() {
     bench.refuses("predict m W.npy --out p.npy", &["W.npy", "wanted 6, got 7"]);
     bench.refuses("predict m X.npy --out nowhere/p.npy", &["nowhere"]);
     bench.refuses("predict m X.npy --out X.npy", &["X.npy", "input"]);
+    bench.write("s.toml", "folds = 3\n");
+    bench.refuses("predict m X.npy --spec s.toml --out s.toml", &["s.toml", "input"]);
+    assert_eq!(fs::read(bench.path("s.toml")).unwrap(), b"folds = 3\n");
     bench.refuses(
         "generate friedman1 --rows 9 --cols 5 --seed 1 --x same.npy --y same.npy",
         &["same.npy", "output"],
