@@ -160,6 +160,9 @@ pub(crate) struct Predict {
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// The target's column, when the table holds it: it is left out. May name what CSV with known columns does not have.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: Option<String>,
     /// The TOML file of the fit: its ordered categories are encoded alike. Columns of CSV are matched by name.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) spec: Option<PathBuf>,

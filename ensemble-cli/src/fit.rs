@@ -3,7 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use ensemble::{
-    Bytes, Error, FittedEnsemble, LearnerReport, Report, Result, SuperLearner, memmap::SpillDir, registry,
+    Bytes, Error, FittedEnsemble, LearnerReport, Report, Result,
+    memmap::{NpyWriter, SpillDir},
+    registry,
 };
 use serde_json::{Value, json};
 
@@ -14,13 +16,17 @@ use crate::{
     memory::Sampler,
     output,
     progress::Bar,
-    spec::{self, Spec},
+    spec::{self, Asked, Spec},
 };
 
+/// Said when nobody chose a meta-learner.
+const DEFAULT_META: &str =
+    "meta-learner: native.nnls, the default above several learners; --meta names another";
+
 /// What both commands prepare: the learner first, since a bad spec needs no data to be refused.
-fn prepare(a: &Fit) -> Result<(SuperLearner, Input)> {
+fn prepare(a: &Fit) -> Result<(Asked, Input)> {
     let spec = Spec::read(a.spec.as_deref())?;
-    let learner = spec::build(a, &spec, &registry())?;
+    let mut asked = spec::build(a, &spec, &registry())?;
     let target = a.target.as_deref().or(spec.target.as_deref());
     let target = target
         .ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
@@ -31,8 +37,9 @@ fn prepare(a: &Fit) -> Result<(SuperLearner, Input)> {
         others.push(out);
     }
     let input = input::open(&a.source, Some(target), &spec)?;
-    let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref()));
-    Ok((learner.scratch(Arc::new(spill)), input))
+    let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref())?);
+    asked.learner = asked.learner.scratch(Arc::new(spill));
+    Ok((asked, input))
 }
 
 fn target(input: &Input) -> Result<&ensemble::memmap::MappedTable> {
@@ -41,22 +48,23 @@ fn target(input: &Input) -> Result<&ensemble::memmap::MappedTable> {
 
 /// Say what a fit would do.
 pub(crate) fn plan(a: &Fit) -> Result<()> {
-    let (learner, input) = prepare(a)?;
-    let plan = learner.plan(&input.x, target(&input)?)?;
+    let (asked, input) = prepare(a)?;
+    let plan = asked.learner.plan(&input.x, target(&input)?)?;
     if a.json {
         let mut value = serde_json::to_value(&plan).map_err(|e| Error::unsupported(e.to_string()))?;
         value["imported_bytes"] = input.imported_bytes.into();
         return output::print_json(&value);
     }
-    output::print(&plan.to_string())
+    let note = if asked.default_meta { format!("\n{DEFAULT_META}") } else { String::new() };
+    output::print(&format!("{plan}{note}"))
 }
 
 /// Fit, and write what was asked for.
 pub(crate) fn fit(a: &Fit) -> Result<()> {
     let sampler = Sampler::start();
-    let (learner, input) = prepare(a)?;
+    let (asked, input) = prepare(a)?;
     let bar = Arc::new(Bar::new(!a.json));
-    let learner = learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
+    let learner = asked.learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
     let fitted = learner.fit(&input.x, target(&input)?);
     bar.finish();
     let mut fitted = fitted?;
@@ -65,16 +73,16 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     }
     let peak = sampler.finish();
     input.check_unchanged()?;
+    // Both files are whole before either takes its name.
+    let oof = a.oof.as_ref().map(|path| import::fill_npy(path, fitted.transform()?)).transpose()?;
     if let Some(path) = &a.model {
         fitted.save(path)?;
     }
-    if let Some(path) = &a.oof {
-        import::write_npy(path, fitted.transform()?)?;
-    }
+    oof.map(NpyWriter::finish).transpose()?;
     if a.json {
         output::print_json(&report_json(&fitted, &input, peak)?)
     } else {
-        print_report(&fitted, &input, peak)
+        print_report(&fitted, &input, peak, asked.default_meta.then_some(DEFAULT_META))
     }
 }
 
@@ -95,7 +103,7 @@ fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Res
 }
 
 /// A leaderboard, layer by layer, the best first.
-fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Result<()> {
+fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note: Option<&str>) -> Result<()> {
     let report: &Report = fitted.report();
     let risk = |l: &LearnerReport| l.scores.as_ref().map_or(f64::INFINITY, |s| s.cv_rmse_mean);
     let mut learners: Vec<&LearnerReport> = report.learners.iter().collect();
@@ -138,6 +146,9 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Re
     );
     if let Some(peak) = peak {
         text += &format!("; peak anonymous memory {}", Bytes(peak));
+    }
+    if let Some(note) = note {
+        text += &format!("\n{note}");
     }
     output::print(&text)
 }

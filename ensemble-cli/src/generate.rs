@@ -16,6 +16,9 @@ pub(crate) fn run(a: &Generate) -> Result<()> {
     if a.rows == 0 {
         return Err(Error::parameter("friedman1", "rows", 0, "at least 1"));
     }
+    if a.noise < 0.0 {
+        return Err(Error::parameter("friedman1", "noise", a.noise, "a standard deviation, 0 or more"));
+    }
     let source = Friedman1::new(a.seed, a.cols, a.noise)?;
     output::check(&a.x, &[])?;
     output::check(&a.y, &[&a.x])?;

@@ -52,6 +52,10 @@ impl Columns<'_> {
         };
         let mut roles: Vec<Role> = names.iter().map(|_| Role::Number).collect();
         for (name, categories) in self.ordinal {
+            // New rows need not hold what the model does not take, such as a target of categories.
+            if self.wanted.is_some_and(|wanted| !wanted.contains(name)) {
+                continue;
+            }
             let map = categories.iter().enumerate().map(|(code, c)| (c.clone(), code as f64)).collect();
             roles[find(name)?] = Role::Category(map);
         }
@@ -134,8 +138,11 @@ fn names(path: &Path, reader: &mut csv::Reader<std::fs::File>) -> Result<Vec<Str
 pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
     let mut reader = csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?;
     let names = names(path, &mut reader)?;
-    if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
-        return Err(Error::format(path, format!("two columns are called '{}'", twice.1)));
+    if names.is_empty() {
+        return Err(Error::format(path, "is empty; its first line must name the columns"));
+    }
+    if let Some(twice) = named_twice(&names) {
+        return Err(Error::format(path, format!("two columns are called '{twice}'")));
     }
     let roles = columns.roles(path, &names)?;
     let learned = names.iter().zip(&roles).filter(|(_, r)| matches!(r, Role::Number | Role::Category(_)));
@@ -233,15 +240,20 @@ pub(crate) fn split(
     sink.finish(kept)
 }
 
-/// Write a matrix as .npy, whole or not at all.
-pub(crate) fn write_npy(path: &Path, mat: MatRef<'_>) -> Result<()> {
+/// Write a matrix beside `path`; it appears there as .npy when the writer is finished.
+pub(crate) fn fill_npy(path: &Path, mat: MatRef<'_>) -> Result<NpyWriter> {
     let mut writer = NpyWriter::create(path, mat.nrows(), mat.ncols(), Order::C)?;
     let mut row = vec![0.0; mat.ncols()];
     for r in 0..mat.nrows() {
         mat.copy_row_into(r, &mut row);
         writer.write_rows(&row)?;
     }
-    writer.finish()
+    Ok(writer)
+}
+
+/// The first name that stands in a list before.
+pub(crate) fn named_twice(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)).map(|(_, name)| name)
 }
 
 /// `"cut=Fair<Good<Ideal"` as a column and its categories.
@@ -252,13 +264,20 @@ pub(crate) fn parse_ordinal(text: &str) -> Result<(String, Vec<String>)> {
     if categories.len() < 2 || categories.iter().any(String::is_empty) {
         return Err(Error::spec(text, "--ordinal names at least two categories, in order, joined by <"));
     }
-    if let Some((_, twice)) = categories.iter().enumerate().find(|(i, c)| categories[..*i].contains(c)) {
+    if let Some(twice) = named_twice(&categories) {
         return Err(Error::spec(text, format!("category '{twice}' is named twice")));
     }
     Ok((name.trim().to_owned(), categories))
 }
 
-/// The folder for temporary files.
-pub(crate) fn spill_folder(given: Option<&PathBuf>) -> PathBuf {
-    given.cloned().unwrap_or_else(std::env::temp_dir)
+/// The folder for temporary files, refused now when there is none rather than when a fit first needs it.
+pub(crate) fn spill_folder(given: Option<&PathBuf>) -> Result<PathBuf> {
+    let folder = given.cloned().unwrap_or_else(std::env::temp_dir);
+    if !folder.is_dir() {
+        return Err(Error::format(
+            folder,
+            "is no folder, and temporary files go there; name one with --spill-dir",
+        ));
+    }
+    Ok(folder)
 }

@@ -76,7 +76,10 @@ fn open_columns(
         target: if target_file.is_some() { None } else { target },
         wanted,
     };
-    let spill = import::spill_folder(source.spill_dir.as_ref());
+    let spill = import::spill_folder(source.spill_dir.as_ref())?;
+    if is_csv(path) && source.raw_shape.is_some() {
+        return Err(Error::format(path, "--raw-shape is for raw float64 files, and this name says CSV"));
+    }
     let y_file = target_file.map(MappedTable::open_npy).transpose()?;
     let imported = if is_csv(path) {
         import::csv(path, &columns, &spill)?

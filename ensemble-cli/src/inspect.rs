@@ -42,7 +42,7 @@ fn model(path: &Path, json: bool) -> Result<()> {
         .collect();
     if json {
         return output::print_json(&json!({
-            "file": path, "columns": ensemble.ncols(),
+            "path": path, "file": path, "columns": ensemble.ncols(),
             "feature_names": ensemble.feature_names(), "layers": layers,
         }));
     }
@@ -106,7 +106,7 @@ fn table(a: &Inspect) -> Result<()> {
             .map(|(s, name)| json!({ "name": name, "min": s.min, "max": s.max, "mean": mean(s) }))
             .collect();
         return output::print_json(&json!({
-            "file": path, "rows": mat.nrows(), "columns": mat.ncols(), "order": order,
+            "path": path, "file": path, "rows": mat.nrows(), "columns": mat.ncols(), "order": order,
             "bytes": mat.shape().bytes(), "column_summaries": columns,
         }));
     }

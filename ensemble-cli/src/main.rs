@@ -17,7 +17,7 @@ mod predict;
 mod progress;
 mod spec;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
@@ -48,7 +48,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ensemble: {error}");
+            // The exit code still tells when nobody reads standard error.
+            let _ = writeln!(std::io::stderr(), "ensemble: {error}");
             ExitCode::from(2)
         }
     }

@@ -21,7 +21,9 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     let mut others = vec![a.source.table.as_path(), a.model.as_path()];
     others.extend(a.spec.as_deref());
     output::check(&a.out, &others)?;
-    let input = input::open_to_predict(&a.source, &model, &Spec::read(a.spec.as_deref())?)?;
+    let mut source = a.source.clone();
+    source.drop.extend(a.target.clone());
+    let input = input::open_to_predict(&source, &model, &Spec::read(a.spec.as_deref())?)?;
     let x = input.x.as_mat();
     if x.ncols() != model.ncols() {
         return Err(Error::shape(
@@ -39,7 +41,9 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     }
     let seconds = start.elapsed().as_secs_f64();
     if a.json {
-        return output::print_json(&json!({ "rows": x.nrows(), "wall_seconds": seconds, "out": a.out }));
+        return output::print_json(&json!({
+            "rows": x.nrows(), "seconds": seconds, "wall_seconds": seconds, "out": a.out,
+        }));
     }
     output::print(&format!("{}: {} predictions in {seconds:.3} s", a.out.display(), x.nrows()))
 }

@@ -1,18 +1,24 @@
 //! What to fit: from the command line, and from a TOML file that says the same and more.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ensemble::{
     Built, Error, Estimator, KFold, Layer, Learner, MemoryBudget, Registry, Result, SuperLearner, Transformer,
 };
 use serde::Deserialize;
 
-use crate::arguments::Fit;
+use crate::{arguments::Fit, import};
 
 /// A TOML file; every key is optional.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
+    /// The file, for errors.
+    #[serde(skip)]
+    path: PathBuf,
     /// The target: a file or a column.
     pub(crate) target: Option<String>,
     /// Columns to leave out.
@@ -55,10 +61,15 @@ impl Spec {
     pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "open", e))?;
-        let spec: Self = toml::from_str(&text).map_err(|e| {
-            let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
-            Error::format(path, format!("line {line}: {}", e.message()))
+        let mut spec: Self = toml::from_str(&text).map_err(|e| {
+            // The line's own text names the key, which the message may not.
+            let place = e.span().map(|s| {
+                let line = text[..s.start].matches('\n').count();
+                format!("line {}, {}: ", line + 1, text.lines().nth(line).unwrap_or_default().trim())
+            });
+            Error::format(path, place.unwrap_or_default() + e.message())
         })?;
+        spec.path = path.into();
         for (column, categories) in &spec.ordinal {
             let texts = categories.as_array().is_some_and(|a| a.len() > 1 && a.iter().all(|v| v.is_str()));
             if !texts {
@@ -68,7 +79,23 @@ impl Spec {
                 ));
             }
         }
+        for (column, categories) in spec.ordinals() {
+            if let Some(twice) = import::named_twice(&categories) {
+                return Err(Error::format(path, format!("ordinal.{column} names '{twice}' twice")));
+            }
+        }
         Ok(spec)
+    }
+
+    /// The same error, said of a key of the file.
+    fn at(&self, key: &str, error: impl std::fmt::Display) -> Error {
+        Error::format(&self.path, format!("{key}: {error}"))
+    }
+
+    /// The meta-learner that the file names.
+    fn meta(&self, registry: &Registry) -> Result<Option<Arc<dyn Estimator>>> {
+        let meta = self.meta.as_deref().map(|text| registry.pipeline(text));
+        meta.transpose().map_err(|e| self.at("meta", e))
     }
 
     /// Columns of ordered categories.
@@ -81,49 +108,71 @@ impl Spec {
 
     fn layers(&self, registry: &Registry) -> Result<Vec<Layer>> {
         let mut layers = Vec::with_capacity(self.layer.len());
-        for spec in &self.layer {
+        for (at, spec) in self.layer.iter().enumerate() {
+            let key = format!("layer[{at}]");
             let mut layer = Layer::new();
-            for (name, pipeline) in learners(&spec.learners, registry)? {
+            for (name, pipeline) in self.learners(&key, &spec.learners, registry)? {
                 layer = layer.shared(name, pipeline);
             }
-            for case in &spec.case {
-                let mut transformers: Vec<Arc<dyn Transformer>> = Vec::new();
-                for part in case.transformers.split('|') {
-                    match registry.build(part)? {
-                        Built::Transformer(t) => transformers.push(t),
-                        Built::Learner(_) => {
-                            return Err(Error::spec(
-                                part.trim(),
-                                format!("case '{}' lists transformers", case.name),
-                            ));
-                        }
-                    }
-                }
-                let behind = learners(&case.learners, registry)?;
-                layer = layer.case(
-                    &case.name,
-                    &transformers,
-                    behind.into_iter().map(|(n, p)| Learner::new(n, p)),
-                );
+            for (at, case) in spec.case.iter().enumerate() {
+                let key = format!("{key}.case[{at}]");
+                let transformers = transformers(&case.transformers, registry)
+                    .map_err(|e| self.at(&format!("{key}.transformers"), e))?;
+                let behind = self.learners(&key, &case.learners, registry)?;
+                let behind = behind.into_iter().map(|(name, pipeline)| Learner::new(name, pipeline));
+                layer = layer.case(&case.name, &transformers, behind);
+            }
+            if layer.is_empty() {
+                return Err(self.at(&key, "has no learner; give it learners or a case"));
             }
             layers.push(layer);
         }
         Ok(layers)
     }
+
+    fn learners(&self, key: &str, table: &toml::Table, registry: &Registry) -> Result<Vec<Named>> {
+        table
+            .iter()
+            .map(|(name, text)| {
+                let fail = |e: &dyn std::fmt::Display| self.at(&format!("{key}.learners.{name}"), e);
+                let text = text.as_str().ok_or_else(|| fail(&"a learner is a pipeline in quotes"))?;
+                learner(name, text, registry).map_err(|e| fail(&e))
+            })
+            .collect()
+    }
 }
 
-fn learners(table: &toml::Table, registry: &Registry) -> Result<Vec<(String, Arc<dyn Estimator>)>> {
-    table
-        .iter()
-        .map(|(name, text)| {
-            let text = text.as_str().ok_or_else(|| Error::spec(name, "a learner is a pipeline in quotes"))?;
-            Ok((name.clone(), registry.pipeline(text)?))
+fn transformers(text: &str, registry: &Registry) -> Result<Vec<Arc<dyn Transformer>>> {
+    text.split('|')
+        .map(|part| match registry.build(part)? {
+            Built::Transformer(transformer) => Ok(transformer),
+            Built::Learner(_) => Err(Error::spec(
+                part.trim(),
+                "it is a learner; transformers stand here, and learners under learners",
+            )),
         })
         .collect()
 }
 
+/// A learner's name in its layer, and what it is.
+type Named = (String, Arc<dyn Estimator>);
+
+fn learner(name: &str, pipeline: &str, registry: &Registry) -> Result<Named> {
+    if name.is_empty() {
+        return Err(Error::spec(pipeline, "a learner needs a name before the '='"));
+    }
+    Ok((name.to_owned(), registry.pipeline(pipeline)?))
+}
+
+/// What options and file ask for.
+pub(crate) struct Asked {
+    pub(crate) learner: SuperLearner,
+    /// Whether the meta-learner is there because several learners need one and none was named.
+    pub(crate) default_meta: bool,
+}
+
 /// The super learner that options and file ask for; options win.
-pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLearner> {
+pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> {
     let k = a.folds.or(spec.folds).unwrap_or(5);
     let mut folds = KFold::new(k);
     if a.exact_folds {
@@ -136,12 +185,12 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLe
     if a.shuffle || spec.shuffle {
         folds = folds.shuffle(seed);
     }
-    let mut learner = SuperLearner::new(folds).seed(seed);
+    let mut asked = SuperLearner::new(folds).seed(seed);
     let mut widths = Vec::new();
     if a.learner.is_empty() {
         for layer in spec.layers(registry)? {
             widths.push(layer.len());
-            learner = learner.layer(layer);
+            asked = asked.layer(layer);
         }
         if widths.is_empty() {
             return Err(Error::unsupported(
@@ -158,33 +207,38 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<SuperLe
                         "a learner is written NAME=PIPELINE, as in ols=native.linear_regression",
                     )
                 })?;
-            layer = layer.shared(name.trim(), registry.pipeline(pipeline)?);
+            let (name, pipeline) = learner(name.trim(), pipeline, registry)?;
+            layer = layer.shared(name, pipeline);
         }
         widths.push(layer.len());
-        learner = learner.layer(layer);
+        asked = asked.layer(layer);
     }
+    let named = match &a.meta {
+        Some(text) => Some(registry.pipeline(text)?),
+        None => spec.meta(registry)?,
+    };
     // Non-negative least squares is the super learner's classical meta-learner.
-    let several = widths.last().is_some_and(|w| *w > 1);
-    let meta = a.meta.as_deref().or(spec.meta.as_deref()).or(several.then_some("native.nnls"));
+    let default_meta = named.is_none() && widths.last().is_some_and(|w| *w > 1);
+    let meta = if default_meta { Some(registry.pipeline("native.nnls")?) } else { named };
     if let Some(meta) = meta {
-        learner = learner.meta_shared(registry.pipeline(meta)?);
+        asked = asked.meta_shared(meta);
     }
     if let Some(threads) = a.threads {
         if threads == 0 {
             return Err(Error::parameter("ensemble", "threads", threads, "at least 1"));
         }
-        learner = learner.threads(threads);
+        asked = asked.threads(threads);
     }
     if let Some(text) = &a.memory_budget {
-        learner = learner.budget(MemoryBudget::bytes(parse_bytes(text)?));
+        asked = asked.budget(MemoryBudget::bytes(parse_bytes(text)?));
     }
     if a.no_meta_score {
-        learner = learner.without_meta_score();
+        asked = asked.without_meta_score();
     }
     if a.oof.is_some() {
-        learner = learner.keep_out_of_fold();
+        asked = asked.keep_out_of_fold();
     }
-    Ok(learner)
+    Ok(Asked { learner: asked, default_meta })
 }
 
 /// `"256MiB"`, `"1.5GB"`, `"4096"` as bytes.

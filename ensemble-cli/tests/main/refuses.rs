@@ -77,14 +77,40 @@ fn learners_and_parameters_that_do_not_exist() {
         "fit X.npy --target y.npy --learner 'a=native.lasso | native.ridge'",
         &["native.lasso", "last"],
     );
+    bench.refuses("fit X.npy --target y.npy --learner =native.ridge", &["native.ridge", "name"]);
     bench.refuses("fit X.npy --target y.npy", &["no learner"]);
     bench.refuses(&format!("fit X.npy {OLS}"), &["no target"]);
     bench.refuses(&format!("fit X.npy --target y.npy {OLS} {OLS}"), &["ols", "name"]);
     for (spec, words) in [
-        ("[[layer]]\nlearners = { a = \"native.magic\" }", &["native.magic"][..]),
-        ("[[layer]]\nlearners = { a = \"native.lasso:beta=2\" }", &["beta", "alpha"]),
+        (
+            "[[layer]]\nlearners = { a = \"native.magic\" }",
+            &["s.toml", "layer[0].learners.a", "native.magic"][..],
+        ),
+        (
+            "[[layer]]\nlearners = { a = \"native.lasso:beta=2\" }",
+            &["s.toml", "layer[0].learners.a", "beta", "alpha"],
+        ),
+        ("[[layer]]\nlearners = { a = 3 }", &["s.toml", "layer[0].learners.a", "in quotes"]),
+        ("[[layer]]\nlearners = { \"\" = \"native.mean\" }", &["s.toml", "layer[0].learners.", "name"]),
+        ("[[layer]]\n", &["s.toml", "layer[0]", "no learner"]),
+        (
+            "[[layer]]\nlearners = { a = \"native.mean\" }\n[[layer.case]]\nname = \"c\"\n\
+             transformers = \"native.ridge\"\nlearners = { b = \"native.mean\" }",
+            &["s.toml", "layer[0].case[0].transformers", "native.ridge"],
+        ),
+        (
+            "[[layer]]\n[[layer.case]]\nname = \"c\"\ntransformers = \"native.center\"\n\
+             learners = { b = \"native.magic\" }",
+            &["s.toml", "layer[0].case[0].learners.b", "native.magic"],
+        ),
+        (
+            "meta = \"native.magic\"\n[[layer]]\nlearners = { a = \"native.mean\" }",
+            &["s.toml", "meta", "native.magic"],
+        ),
+        ("[ordinal]\ncut = [\"a\", \"b\", \"a\"]", &["s.toml", "ordinal.cut", "'a' twice"]),
         ("fold = 3", &["s.toml", "line 1", "fold"]),
-        ("folds = \"three\"", &["s.toml", "line 1"]),
+        ("folds = \"three\"", &["s.toml", "line 1", "folds", "three"]),
+        ("seed = 1\nseed = 2", &["s.toml", "line 2", "seed", "duplicate"]),
         ("[[layer]\n", &["s.toml"]),
     ] {
         bench.write("s.toml", spec);
@@ -135,6 +161,7 @@ fn csv_cells_that_are_no_numbers_are_named_by_line_and_column() {
         ("a,b,y\n1,2,3\n1,inf,3\n", &["line 3", "column 'b'", "not finite"]),
         ("a,b,y\n1,2,3\n1,2\n", &["t.csv", "line 3", "2 cells", "3"]),
         ("a,b,y\n", &["t.csv", "no rows"]),
+        ("", &["t.csv", "is empty"]),
         ("a,a,y\n1,2,3\n", &["'a'"]),
         ("a,b,z\n1,2,3\n", &["t.csv", "no column 'y'", "a, b, z"]),
     ] {
@@ -178,11 +205,58 @@ fn a_full_disk_while_spilling_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
+fn raw_files_whose_shape_is_not_theirs() {
+    let bench = Bench::new();
+    bench.write("x.f64", floats(&vec![1.0; 18_000]));
+    bench.write("t.csv", "a,y\n1,2\n");
+    for (words, said) in [
+        ("x.f64 --raw-shape 3000x7", &["x.f64", "168000", "144000"][..]),
+        ("x.f64 --raw-shape 0x6", &["0x6", "ROWSxCOLS"]),
+        ("x.f64 --raw-shape many", &["many", "ROWSxCOLS"]),
+        ("x.f64", &["x.f64", "not a .npy file"]),
+        ("t.csv --raw-shape 1x2", &["t.csv", "--raw-shape"]),
+    ] {
+        bench.refuses(&format!("fit {words} --target y.npy {OLS}"), said);
+    }
+}
+
+#[test]
+fn folders_for_temporary_files_that_do_not_exist_are_refused_before_the_fit() {
+    let bench = Bench::new();
+    let fit = format!("fit X.npy --target y.npy {OLS} --spill-dir nowhere");
+    bench.refuses(&fit, &["nowhere", "--spill-dir"]);
+}
+
+#[test]
+fn a_fit_that_cannot_write_its_second_output_leaves_the_first_as_it_was() {
+    let bench = Bench::new();
+    let disk = bench.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8k", "tmpfs"]).arg(&disk).status();
+    if !mounted.is_ok_and(|s| s.success()) {
+        println!("no small disk could be mounted here, so a full one is not tested");
+        return;
+    }
+    bench.write("m", "as it was");
+    let output = bench.run(&format!("fit X.npy --target y.npy {OLS} --model m --oof disk/oof.npy"));
+    let left = fs::read_dir(&disk).unwrap().count();
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("oof.npy") && text.contains("No space left"), "{text}");
+    assert_eq!((left, fs::read(bench.path("m")).unwrap()), (0, b"as it was".into()));
+}
+
+#[test]
 fn usage_errors_exit_with_2_too() {
     let bench = Bench::new();
     for line in ["fit", "nonsense", "fit X.npy --target y.npy --folds many", "generate friedman1 --rows 5"] {
         assert_eq!(bench.run(line).status.code(), Some(2), "{line}");
     }
     bench.refuses("generate friedman1 --rows 5 --cols 3 --seed 1 --x a.npy --y b.npy", &["at least 5"]);
+    bench.refuses(
+        "generate friedman1 --rows 5 --cols 5 --seed 1 --noise=-1 --x a.npy --y b.npy",
+        &["noise", "-1"],
+    );
     assert!(bench.run("--help").status.success());
 }

@@ -51,7 +51,9 @@ fn models_are_saved_inspected_and_predict_what_they_predicted() {
         (c, learner["intercept"].as_f64().unwrap())
     };
     bench.succeeds("predict m X.npy --out p.npy");
-    bench.succeeds("predict m X.npy --out p.csv --json");
+    let told = bench.json("predict m X.npy --out p.csv --json");
+    assert_eq!((told["rows"].as_u64(), told["out"].as_str()), (Some(3000), Some("p.csv")));
+    assert!(told["seconds"].as_f64().is_some());
     let (x, p) = (npy(&bench.path("X.npy")), npy(&bench.path("p.npy")));
     let apply = |(c, b): &(Vec<f64>, f64), x: &[f64]| b + c.iter().zip(x).map(|(c, x)| c * x).sum::<f64>();
     let (first, second, meta) = (linear(&layers[0][0]), linear(&layers[0][1]), linear(&layers[1][0]));
@@ -64,7 +66,9 @@ fn models_are_saved_inspected_and_predict_what_they_predicted() {
     assert_eq!(lines.next(), Some("prediction"));
     assert!(lines.zip(&p).all(|(line, p)| line.parse::<f64>().unwrap() == *p));
     assert_eq!(npy(&bench.path("oof.npy")).len(), 3000 * 2);
+    assert_eq!(model["path"], "m");
     let table = bench.json("inspect oof.npy --json");
+    assert_eq!(table["path"], "oof.npy");
     assert_eq!((table["rows"].as_u64(), table["columns"].as_u64()), (Some(3000), Some(2)));
 }
 
@@ -74,8 +78,11 @@ fn one_learner_without_a_meta_learner_is_fitted_on_all_rows_as_it_is() {
     bench.succeeds("fit X.npy --target y.npy --learner ols=native.linear_regression --model m");
     let model = bench.json("inspect m --json");
     assert_eq!(model["layers"].as_array().unwrap().len(), 1);
-    let several = "fit X.npy --target y.npy --learner a=native.ridge --learner b=native.mean --model m";
-    bench.succeeds(several);
+    let several = "X.npy --target y.npy --learner a=native.ridge --learner b=native.mean";
+    let said = "meta-learner: native.nnls";
+    assert!(bench.succeeds(&format!("fit {several} --model m")).contains(said));
+    assert!(bench.succeeds(&format!("plan {several}")).contains(said));
+    assert!(!bench.succeeds(&format!("fit {several} --meta native.ridge")).contains(said));
     assert_eq!(bench.json("inspect m --json")["layers"][1][0]["kind"], "native.nnls");
 }
 
@@ -167,6 +174,56 @@ fn a_target_column_of_a_table_is_split_off() {
     let bench = Bench::new();
     let report = bench.json("fit X.npy --target 3 --drop 0 --learner ols=native.linear_regression --json");
     assert_eq!(report["columns"], 4);
+}
+
+#[test]
+fn a_target_is_left_out_of_what_is_predicted_from() {
+    let bench = Bench::new();
+    bench.succeeds("fit X.npy --target 3 --learner ols=native.linear_regression --model m");
+    bench.refuses("predict m X.npy --out p.npy", &["wanted 5, got 6"]);
+    bench.succeeds("predict m X.npy --target 3 --out p.npy");
+    assert_eq!(npy(&bench.path("p.npy")).len(), 3000);
+    // A target of categories need not be in the rows to predict, though the spec encodes it.
+    bench.write("t.csv", "a,size\n1,low\n2,high\n3,high\n4,low\n");
+    bench.write("new.csv", "a\n1\n4\n");
+    let options = "--target size --ordinal 'size=low<high'";
+    bench.succeeds(&format!("fit t.csv {options} --folds 2 --learner mean=native.mean --model c"));
+    for table in ["t.csv", "new.csv"] {
+        bench.succeeds(&format!("predict c {table} {options} --out p.npy"));
+        assert!(npy(&bench.path("p.npy")).iter().all(|p| *p == 0.5));
+    }
+}
+
+#[test]
+fn tables_of_every_kind_are_inspected_alike() {
+    let bench = Bench::new();
+    bench.write("t.csv", "a,size\n1,low\n4,high\n");
+    bench.write("t.f64", [1.0f64, 0.0, 4.0, 1.0].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+    let csv = bench.json("inspect t.csv --ordinal 'size=low<high' --json");
+    let raw = bench.json("inspect t.f64 --raw-shape 2x2 --json");
+    for (table, names) in [(csv, ["a", "size"]), (raw, ["0", "1"])] {
+        assert_eq!((table["rows"].as_u64(), table["columns"].as_u64()), (Some(2), Some(2)));
+        for (j, (min, max, mean)) in [(1.0, 4.0, 2.5), (0.0, 1.0, 0.5)].into_iter().enumerate() {
+            let want = serde_json::json!({ "name": names[j], "min": min, "max": max, "mean": mean });
+            assert_eq!(table["column_summaries"][j], want);
+        }
+    }
+}
+
+#[test]
+fn readers_that_went_away_are_no_panic() {
+    let bench = Bench::new();
+    for (line, code) in [("learners", 0), ("inspect X.npy", 0), ("inspect missing", 2), ("fit", 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = std::process::Command::new(env!("CARGO_BIN_EXE_ensemble"))
+            .args(line.split(' '))
+            .current_dir(bench.path(""))
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .status();
+        assert_eq!(status.unwrap().code(), Some(code), "{line}");
+    }
 }
 
 #[test]
