@@ -36,20 +36,25 @@
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ColumnMoments,
-    ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitCost,
-    Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap,
-    KFold, Kind, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MOMENTS,
-    MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, Model, Moments, Monitor, Order, Parameter,
-    Params, Pipeline, PipelineModel, Plan, Record, Registry, Report, Result, Rows, Scores, Scratch,
+    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Classes,
+    ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event,
+    Extrema, FitContext, FitCost, Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView, Folds,
+    Friedman1, GatherFor, Heap, KFold, Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm,
+    LinearModel, Loaded, Loader, MAX_CLASSES, MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit,
+    MergeTransform, MissingValues, Model, Moments, Monitor, Order, Parameter, Params, Pipeline,
+    PipelineModel, Plan, Predicts, Record, Registry, Report, Result, Root, Rows, Scores, Scratch,
     ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table,
-    Totals, Train, Transformer, Work, WorkKind, check_prediction, complements, fit_by_merging,
-    fit_transform_by_merging, gather, minimal_requests, predict_linear, same_type,
+    Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
+    fit_transform_by_merging, gather, minimal_requests, on_stack, predict_linear, same_type,
 };
+#[cfg(feature = "linfa")]
+pub use ensemble_linfa as linfa;
 #[cfg(feature = "memmap")]
 pub use ensemble_memmap as memmap;
 #[cfg(feature = "native")]
 pub use ensemble_native as native;
+#[cfg(feature = "smartcore")]
+pub use ensemble_smartcore as smartcore;
 
 /// Every learner and transformer of the compiled-in backends, by name.
 pub fn registry() -> Registry {
@@ -57,5 +62,9 @@ pub fn registry() -> Registry {
     let mut registry = Registry::new();
     #[cfg(feature = "native")]
     native::register(&mut registry);
+    #[cfg(feature = "linfa")]
+    linfa::register(&mut registry);
+    #[cfg(feature = "smartcore")]
+    smartcore::register(&mut registry);
     registry
 }

@@ -652,6 +652,7 @@ impl Stage<'_, '_> {
                         ledger: self.ledger,
                         table: self.handle.as_ref(),
                         target: self.y_handle.as_ref(),
+                        n_classes: None,
                     };
                     guarded(|| learner.estimator.fit(train, &cx))
                 })

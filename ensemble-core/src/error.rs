@@ -106,6 +106,11 @@ pub enum ErrorKind {
         /// What is wrong.
         reason: String,
     },
+    /// A target whose values are not classes, where a classifier needs them.
+    Classes {
+        /// Why not.
+        reason: String,
+    },
     /// A memory budget too small for what must be held at once.
     Budget {
         /// What needs the memory.
@@ -237,6 +242,7 @@ impl fmt::Display for Error {
                 write!(f, "no learner or transformer is called '{kind}'; there are {}", known.join(", "))
             }
             ErrorKind::Spec { text, reason } => write!(f, "cannot read '{text}': {reason}"),
+            ErrorKind::Classes { reason } => write!(f, "no classes: {reason}"),
             ErrorKind::Budget { what, need, budget } => write!(
                 f,
                 "{what} needs {need} bytes at once and the memory budget is {budget}; raise the budget or use fewer columns or threads"

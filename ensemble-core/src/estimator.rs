@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     affine::{Affine, AffineShape},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     ledger::{Ledger, Work},
     mat::{MatMut, MatRef, Order, Shape},
     model::Model,
@@ -33,6 +33,51 @@ impl std::fmt::Display for Access {
             Access::Contiguous(_) => "contiguous",
         })
     }
+}
+
+/// What the columns of a learner's predictions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Predicts {
+    /// One column of numbers.
+    #[default]
+    Numbers,
+    /// One column per class of the whole target, each row a distribution: not negative, of sum 1.
+    Probabilities,
+    /// One column per class of the whole target, 1 in the class decided for and 0 in the others: a classifier that has no
+    /// probabilities says so.
+    Votes,
+}
+
+impl Predicts {
+    /// Whether the target is classes.
+    pub fn classifies(self) -> bool {
+        self != Predicts::Numbers
+    }
+
+    /// Columns of a prediction when the target has `n_classes` classes, 0 for a target of numbers.
+    pub fn columns(self, n_classes: usize) -> usize {
+        if self.classifies() { n_classes } else { 1 }
+    }
+}
+
+impl std::fmt::Display for Predicts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Predicts::Numbers => "numbers",
+            Predicts::Probabilities => "probabilities",
+            Predicts::Votes => "votes",
+        })
+    }
+}
+
+/// What a learner does with training values that are NaN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingValues {
+    /// Its fit is an error that names the value; no backend ever sees it.
+    #[default]
+    Refused,
+    /// It learns from them.
+    Accepted,
 }
 
 /// What one fit allocates for itself, as its author declares it.
@@ -100,6 +145,31 @@ impl<'a> Train<'a> {
     pub fn shape(&self) -> Shape {
         Shape { nrows: self.x.nrows(), ncols: self.x.ncols() }
     }
+
+    /// That there are rows, and every value is finite: what an adapter asks before a backend that would panic, or never
+    /// return, on a value that is not. One pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) by row of the table and column; an error for no rows.
+    pub fn check_finite(&self) -> Result<()> {
+        if self.x.nrows() == 0 || self.x.ncols() == 0 {
+            return Err(Error::unsupported("there are no rows or no columns to fit on"));
+        }
+        let runs = self.x.rows().runs().iter().filter(|r| !r.is_empty());
+        for ((x, y), run) in self.x.segments().filter(|s| s.nrows() > 0).zip(self.y()).zip(runs) {
+            let fault = |table: &str, row: usize, column, value| {
+                let row = run.start + row;
+                Err(ErrorKind::NotFinite { table: table.into(), row, column, value }.into())
+            };
+            if let Some((row, column, value)) = x.first_not_finite() {
+                return fault("training rows", row, column, value);
+            }
+            if let Some((row, value)) = y.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+                return fault("training targets", row, 0, *value);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where a fit stands and what it may use.
@@ -119,12 +189,20 @@ pub struct FitContext<'a> {
     pub table: Option<&'a Arc<dyn Table>>,
     /// Their targets, likewise.
     pub target: Option<&'a Arc<dyn Table>>,
+    /// Classes of the whole target, whose values are then 0..n_classes; `None` for a target of numbers.
+    pub n_classes: Option<usize>,
 }
 
 impl<'a> FitContext<'a> {
     /// A context for one fit outside any ensemble.
     pub fn alone(scratch: &'a dyn Scratch, ledger: &'a Ledger) -> Self {
-        Self { seed: 0, layer: 0, fold: None, scratch, ledger, table: None, target: None }
+        Self { seed: 0, layer: 0, fold: None, scratch, ledger, table: None, target: None, n_classes: None }
+    }
+
+    /// With a target of `n_classes` classes, 0..n_classes.
+    #[must_use]
+    pub fn with_classes(self, n_classes: usize) -> Self {
+        Self { n_classes: Some(n_classes), ..self }
     }
 }
 
@@ -138,6 +216,16 @@ pub trait Estimator: Send + Sync {
 
     /// What one fit on `train` allocates.
     fn cost(&self, train: Shape) -> FitCost;
+
+    /// What its models predict. Classifiers' targets are class numbers; see [`FitContext::n_classes`].
+    fn predicts(&self) -> Predicts {
+        Predicts::Numbers
+    }
+
+    /// What it does with NaN among training values.
+    fn missing_values(&self) -> MissingValues {
+        MissingValues::Refused
+    }
 
     /// Fit on the training rows.
     ///

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Contracts and engine of `ensemble`.
 mod affine;
+mod classes;
 mod columns;
 mod engine;
 mod ensemble;
@@ -19,20 +20,23 @@ mod pipeline;
 mod plan;
 mod record;
 mod registry;
+mod root;
 mod rows;
 mod score;
+mod stack;
 mod statistic;
 mod table;
 
 pub use affine::{Affine, AffineShape};
+pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, class_counts};
 pub use columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
 pub use ensemble::{
     FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report, SuperLearner,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use estimator::{
-    Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, Train,
-    Transformer, fit_by_merging, fit_transform_by_merging,
+    Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, MissingValues,
+    Predicts, Train, Transformer, fit_by_merging, fit_transform_by_merging,
 };
 pub use fold::{Folds, KFold};
 pub use friedman::Friedman1;
@@ -46,8 +50,10 @@ pub use pipeline::{Pipeline, PipelineModel};
 pub use plan::Plan;
 pub use record::{Array, Record};
 pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry};
+pub use root::Root;
 pub use rows::{FoldView, Rows};
 pub use score::Scores;
+pub use stack::on_stack;
 pub use statistic::{
     BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, complements, minimal_requests,
     same_type,

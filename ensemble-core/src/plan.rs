@@ -388,6 +388,7 @@ impl Stage<'_> {
             table: place.handle.as_ref().map(Arc::clone),
             target: None,
             behind: None,
+            n_classes: None,
         };
         let wanted = requests(learners, &cx)?;
         let source = source_of(previous, learners, &wanted);

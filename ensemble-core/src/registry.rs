@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use crate::{
+    classes::ConstantModel,
     error::{Error, ErrorKind, Result},
     estimator::{Estimator, FittedTransform, Transformer},
     model::{LinearModel, Model},
@@ -22,6 +23,21 @@ pub struct Parameter {
     pub default: &'static str,
     /// What it does, in a clause.
     pub meaning: &'static str,
+    /// Other names it is read by: the backend's own.
+    pub aliases: &'static [&'static str],
+}
+
+impl Parameter {
+    /// A parameter with one name.
+    pub const fn new(name: &'static str, default: &'static str, meaning: &'static str) -> Self {
+        Self { name, default, meaning, aliases: &[] }
+    }
+
+    /// Read by these names too.
+    #[must_use]
+    pub const fn or(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
 }
 
 /// A learner or a transformer, made from parameters.
@@ -37,6 +53,8 @@ pub enum Built {
 pub struct Kind {
     /// Backend, a dot, and the type's name in snake case.
     pub name: &'static str,
+    /// The library behind it, and its version.
+    pub backend: &'static str,
     /// Its parameters.
     pub parameters: &'static [Parameter],
     /// Makes it; unknown parameters have been refused before.
@@ -115,6 +133,23 @@ impl Params {
         }
     }
 
+    /// Whether the parameter was written at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// A number, or nothing for `none` in any spelling: bounds that may be off.
+    ///
+    /// # Errors
+    /// As [`Params::get`].
+    pub fn count_or_none(&self, name: &str, default: Option<usize>) -> Result<Option<usize>> {
+        match self.values.get(name).map(String::as_str) {
+            Some("none" | "None") => Ok(None),
+            None => Ok(default),
+            Some(_) => self.get(name, 0, "a whole number, 0 or more, or none").map(Some),
+        }
+    }
+
     /// A word.
     pub fn word<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.values.get(name).map_or(default, String::as_str)
@@ -127,6 +162,9 @@ impl Registry {
         let mut registry = Self::default();
         registry.add_loader(LinearModel::RECORD, |r, _| {
             Ok(Loaded::Model(Arc::new(LinearModel::from_record(r)?)))
+        });
+        registry.add_loader(ConstantModel::RECORD, |r, _| {
+            Ok(Loaded::Model(Arc::new(ConstantModel::from_record(r)?)))
         });
         registry.add_loader(PipelineModel::RECORD, |r, registry| {
             Ok(Loaded::Model(Arc::new(PipelineModel::from_record(r, registry)?)))
@@ -172,16 +210,17 @@ impl Registry {
                 .split_once('=')
                 .ok_or_else(|| Error::spec(pair, format!("a parameter of {name} is written name=value")))?;
             let (key, value) = (key.trim(), value.trim());
-            if !kind.parameters.iter().any(|p| p.name == key) {
+            let known = kind.parameters.iter().find(|p| p.name == key || p.aliases.contains(&key));
+            let Some(parameter) = known else {
                 return Err(ErrorKind::UnknownParameter {
                     kind: name.into(),
                     name: key.into(),
                     known: kind.parameters.iter().map(|p| p.name.into()).collect(),
                 }
                 .into());
-            }
-            if params.values.insert(key.into(), value.into()).is_some() {
-                return Err(Error::spec(text, format!("{key} is given twice")));
+            };
+            if params.values.insert(parameter.name.into(), value.into()).is_some() {
+                return Err(Error::spec(text, format!("{} is given twice", parameter.name)));
             }
         }
         (kind.build)(&params)

@@ -62,12 +62,14 @@ pub struct StatisticContext {
     pub target: Option<Arc<dyn Table>>,
     /// The kind of map that will be put between the table and the learner, if any.
     pub behind: Option<AffineShape>,
+    /// Classes of the whole target, whose values are then 0..n_classes; `None` for a target of numbers.
+    pub n_classes: Option<usize>,
 }
 
 impl StatisticContext {
     /// For a table of `ncols` columns that cannot be kept.
     pub fn new(ncols: usize) -> Self {
-        Self { ncols, table: None, target: None, behind: None }
+        Self { ncols, table: None, target: None, behind: None, n_classes: None }
     }
 
     /// With tables that can be kept.

@@ -249,34 +249,31 @@ impl ElasticNet {
 
 descent_learner!(ElasticNet, "native.elastic_net");
 
-const ALPHA: Parameter = Parameter { name: "alpha", default: "1.0", meaning: "weight of the penalty" };
-const MAX_ITER: Parameter =
-    Parameter { name: "max_iter", default: "1000", meaning: "most sweeps over the columns" };
-const TOL: Parameter =
-    Parameter { name: "tol", default: "1e-4", meaning: "when to stop: step and duality gap, relative" };
-const POSITIVE: Parameter =
-    Parameter { name: "positive", default: "false", meaning: "keep coefficients from being negative" };
+const ALPHA: Parameter = Parameter::new("alpha", "1.0", "weight of the penalty");
+const MAX_ITER: Parameter = Parameter::new("max_iter", "1000", "most sweeps over the columns");
+const TOL: Parameter = Parameter::new("tol", "1e-4", "when to stop: step and duality gap, relative");
+const POSITIVE: Parameter = Parameter::new("positive", "false", "keep coefficients from being negative");
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: Lasso::KIND,
-        parameters: &[ALPHA, FIT_INTERCEPT, MAX_ITER, TOL, POSITIVE],
+        backend: crate::BACKEND,
+        parameters: const { &[ALPHA, FIT_INTERCEPT, MAX_ITER, TOL, POSITIVE] },
         build: |params| Ok(Built::Learner(Arc::new(Lasso { descent: Descent::from_params(params, 1.0)? }))),
     });
     registry.add_kind(Kind {
         name: ElasticNet::KIND,
-        parameters: &[
-            ALPHA,
-            Parameter {
-                name: "l1_ratio",
-                default: "0.5",
-                meaning: "share of the penalty on absolute values, from 0 to 1",
-            },
-            FIT_INTERCEPT,
-            MAX_ITER,
-            TOL,
-            POSITIVE,
-        ],
+        backend: crate::BACKEND,
+        parameters: const {
+            &[
+                ALPHA,
+                Parameter::new("l1_ratio", "0.5", "share of the penalty on absolute values, from 0 to 1"),
+                FIT_INTERCEPT,
+                MAX_ITER,
+                TOL,
+                POSITIVE,
+            ]
+        },
         build: |params| {
             let descent = Descent::from_params(params, params.number("l1_ratio", 0.5)?)?;
             Ok(Built::Learner(Arc::new(ElasticNet { descent })))

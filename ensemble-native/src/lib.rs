@@ -25,6 +25,9 @@ pub use tsqr::{TSQR, TsqrStatistic};
 
 use ensemble_core::Registry;
 
+/// What lists of learners call this crate.
+const BACKEND: &str = concat!("ensemble-native ", env!("CARGO_PKG_VERSION"));
+
 /// Offer all kinds of this crate, and load what they save.
 pub fn register(registry: &mut Registry) {
     linear::register(registry);

@@ -354,19 +354,15 @@ impl MergeFit for Ridge {
 
 /// The parameter `fit_intercept`, `true` by default.
 pub(crate) const FIT_INTERCEPT: Parameter =
-    Parameter { name: "fit_intercept", default: "true", meaning: "whether to fit an intercept" };
+    Parameter::new("fit_intercept", "true", "whether to fit an intercept");
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: LinearRegression::KIND,
-        parameters: &[
-            FIT_INTERCEPT,
-            Parameter {
-                name: "positive",
-                default: "false",
-                meaning: "keep coefficients from being negative",
-            },
-        ],
+        backend: crate::BACKEND,
+        parameters: const {
+            &[FIT_INTERCEPT, Parameter::new("positive", "false", "keep coefficients from being negative")]
+        },
         build: |params| {
             Ok(Built::Learner(Arc::new(
                 LinearRegression::new()
@@ -377,10 +373,10 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.add_kind(Kind {
         name: Ridge::KIND,
-        parameters: &[
-            Parameter { name: "alpha", default: "1.0", meaning: "weight of the squared coefficients" },
-            FIT_INTERCEPT,
-        ],
+        backend: crate::BACKEND,
+        parameters: const {
+            &[Parameter::new("alpha", "1.0", "weight of the squared coefficients"), FIT_INTERCEPT]
+        },
         build: |params| {
             let ridge =
                 Ridge::new(params.number("alpha", 1.0)?).fit_intercept(params.flag("fit_intercept", true)?);

@@ -54,6 +54,7 @@ impl MergeFit for Mean {
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: Mean::KIND,
+        backend: crate::BACKEND,
         parameters: &[],
         build: |_| Ok(Built::Learner(Arc::new(Mean::new()))),
     });

@@ -623,23 +623,14 @@ impl Model for KNeighborsModel {
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: KIND,
-        parameters: &[
-            Parameter {
-                name: "n_neighbors",
-                default: "5",
-                meaning: "training rows that a prediction averages",
-            },
-            Parameter {
-                name: "weights",
-                default: "uniform",
-                meaning: "uniform, or distance for their inverse",
-            },
-            Parameter {
-                name: "algorithm",
-                default: "auto",
-                meaning: "auto, kd_tree (up to 15 columns) or brute",
-            },
-        ],
+        backend: crate::BACKEND,
+        parameters: const {
+            &[
+                Parameter::new("n_neighbors", "5", "training rows that a prediction averages"),
+                Parameter::new("weights", "uniform", "uniform, or distance for their inverse"),
+                Parameter::new("algorithm", "auto", "auto, kd_tree (up to 15 columns) or brute"),
+            ]
+        },
         build: |params| Ok(Built::Learner(Arc::new(KNeighborsRegressor::from_params(params)?))),
     });
     registry.add_loader(KNeighborsModel::RECORD, |record, registry| {

@@ -337,11 +337,8 @@ impl MergeFit for ConvexCombination {
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: NonNegativeLeastSquares::KIND,
-        parameters: &[Parameter {
-            name: "fit_intercept",
-            default: "false",
-            meaning: "whether to fit an intercept",
-        }],
+        backend: crate::BACKEND,
+        parameters: const { &[Parameter::new("fit_intercept", "false", "whether to fit an intercept")] },
         build: |params| {
             let fit_intercept = params.flag("fit_intercept", false)?;
             Ok(Built::Learner(Arc::new(NonNegativeLeastSquares { fit_intercept })))
@@ -349,6 +346,7 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.add_kind(Kind {
         name: ConvexCombination::KIND,
+        backend: crate::BACKEND,
         parameters: &[],
         build: |_| Ok(Built::Learner(Arc::new(ConvexCombination::new()))),
     });

@@ -412,10 +412,13 @@ impl FittedTransform for FittedNormalizer {
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {
         name: StandardScaler::KIND,
-        parameters: &[
-            Parameter { name: "with_mean", default: "true", meaning: "shift to mean 0" },
-            Parameter { name: "with_std", default: "true", meaning: "scale to variance 1" },
-        ],
+        backend: crate::BACKEND,
+        parameters: const {
+            &[
+                Parameter::new("with_mean", "true", "shift to mean 0"),
+                Parameter::new("with_std", "true", "scale to variance 1"),
+            ]
+        },
         build: |params| {
             let (with_mean, with_std) = (params.flag("with_mean", true)?, params.flag("with_std", true)?);
             Ok(Built::Transformer(Arc::new(StandardScaler { with_mean, with_std })))
@@ -423,10 +426,13 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.add_kind(Kind {
         name: MinMaxScaler::KIND,
-        parameters: &[
-            Parameter { name: "feature_range_min", default: "0", meaning: "where the least value goes" },
-            Parameter { name: "feature_range_max", default: "1", meaning: "where the greatest value goes" },
-        ],
+        backend: crate::BACKEND,
+        parameters: const {
+            &[
+                Parameter::new("feature_range_min", "0", "where the least value goes"),
+                Parameter::new("feature_range_max", "1", "where the greatest value goes"),
+            ]
+        },
         build: |params| {
             let scaler = MinMaxScaler {
                 min: params.number("feature_range_min", 0.0)?,
@@ -438,12 +444,14 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.add_kind(Kind {
         name: Center::KIND,
+        backend: crate::BACKEND,
         parameters: &[],
         build: |_| Ok(Built::Transformer(Arc::new(Center::new()))),
     });
     registry.add_kind(Kind {
         name: Normalizer::KIND,
-        parameters: &[Parameter { name: "norm", default: "l2", meaning: "the length made 1: l1, l2 or max" }],
+        backend: crate::BACKEND,
+        parameters: const { &[Parameter::new("norm", "l2", "the length made 1: l1, l2 or max")] },
         build: |params| {
             Ok(Built::Transformer(Arc::new(Normalizer::new(Norm::from_name(params.word("norm", "l2"))?))))
         },

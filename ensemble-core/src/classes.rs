@@ -1,0 +1,297 @@
+//! Classes of a target: labels mapped to 0..k once, over the whole target.
+//!
+//! The contract of classification, for learners and engine alike:
+//! - The target of a fit holds class numbers 0.0, 1.0, .. k-1.0, and [`FitContext::n_classes`](crate::FitContext) says k. k counts the
+//!   classes of the whole target, so some may be missing from the training rows of a fold.
+//! - A model of a learner that [`Predicts::Probabilities`](crate::Predicts) or [`Predicts::Votes`](crate::Predicts) has k columns: column c is
+//!   of class c, 0 where the class was missing from the training rows.
+//! - Labels come back only at the end: [`Classes::label`].
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    estimator::{FitContext, Train},
+    mat::{MatMut, MatRef},
+    model::{Model, check_prediction},
+    record::Record,
+};
+
+/// More distinct values than this in a target are measurements, not labels.
+pub const MAX_CLASSES: usize = 1000;
+
+/// A class as the user calls it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Label {
+    /// A whole number.
+    Integer(i64),
+    /// A word.
+    Text(String),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Label::Integer(number) => number.fmt(f),
+            Label::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// The classes of a target, in order: class c is the c-th label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes {
+    labels: Vec<Label>,
+}
+
+impl Classes {
+    /// The classes of labels in any order; equal ones count once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Classes`] when there are fewer than two or more than [`MAX_CLASSES`].
+    pub fn new(labels: impl IntoIterator<Item = Label>) -> Result<Self> {
+        let labels: Vec<Label> = labels.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        check_count(labels.len())?;
+        Ok(Self { labels })
+    }
+
+    /// The classes of a target that holds whole numbers. One pass over it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Classes`] for a value that is no whole number, by its row, or unless there are 2 to [`MAX_CLASSES`].
+    pub fn of(target: MatRef<'_>) -> Result<Self> {
+        let mut labels = BTreeSet::new();
+        let mut last = None;
+        for row in 0..target.nrows() {
+            let value = target.get(row, 0);
+            if last == Some(value) {
+                continue;
+            }
+            let label = whole(value).ok_or_else(|| {
+                Error::from(ErrorKind::Classes {
+                    reason: format!("row {row} of the target holds {value}, and classes are whole numbers"),
+                })
+            })?;
+            labels.insert(Label::Integer(label));
+            if labels.len() > MAX_CLASSES {
+                check_count(labels.len())?;
+            }
+            last = Some(value);
+        }
+        Self::new(labels)
+    }
+
+    /// Classes and class numbers of labels that are words: what a table of targets is made of.
+    ///
+    /// ```
+    /// use ensemble_core::Classes;
+    /// let (classes, numbers) = Classes::encode(["spam", "ham", "spam"])?;
+    /// assert_eq!(numbers, [1.0, 0.0, 1.0]);
+    /// assert_eq!(classes.label(1).to_string(), "spam");
+    /// # Ok::<(), ensemble_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Classes::new`].
+    pub fn encode<T: AsRef<str>>(labels: impl IntoIterator<Item = T> + Clone) -> Result<(Self, Vec<f64>)> {
+        let label = |text: T| Label::Text(text.as_ref().to_owned());
+        let classes = Self::new(labels.clone().into_iter().map(label))?;
+        let number = |text: T| classes.labels.binary_search(&label(text)).expect("one of them") as f64;
+        let numbers = labels.into_iter().map(number).collect();
+        Ok((classes, numbers))
+    }
+
+    /// Number of classes, k.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Never: there are two at least.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The labels, by class.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    /// The label of a class.
+    ///
+    /// # Panics
+    /// When there is no such class.
+    pub fn label(&self, class: usize) -> &Label {
+        &self.labels[class]
+    }
+
+    /// The label of a class as a number: itself when it is one, the class's number when it is a word.
+    pub fn number(&self, class: usize) -> f64 {
+        match self.labels[class] {
+            Label::Integer(number) => number as f64,
+            Label::Text(_) => class as f64,
+        }
+    }
+
+    /// Whether class c is the number c: a target of such labels needs no mapping.
+    pub(crate) fn are_codes(&self) -> bool {
+        (0..self.len()).all(|class| self.number(class) == class as f64)
+    }
+
+    /// The class of a target's value.
+    pub(crate) fn class_of(&self, value: f64) -> Option<usize> {
+        let label = Label::Integer(whole(value)?);
+        match self.labels.binary_search(&label) {
+            Ok(class) => Some(class),
+            // Words stand in the target by number.
+            Err(_) if matches!(self.labels[0], Label::Text(_)) => {
+                Some(value as usize).filter(|c| *c < self.len())
+            }
+            Err(_) => None,
+        }
+    }
+
+    pub(crate) fn to_record(&self) -> Record {
+        let labels = serde_json::to_value(&self.labels).expect("numbers and text");
+        Record::new("classes").with_field("labels", labels)
+    }
+
+    pub(crate) fn from_record(record: &Record) -> Result<Self> {
+        let labels: Vec<Label> = serde_json::from_value(record.field("labels")?.clone())
+            .map_err(|e| Error::spec("classes", format!("labels of a saved model cannot be read: {e}")))?;
+        if !labels.is_sorted_by(|a, b| a < b) {
+            return Err(Error::spec("classes", "labels of a saved model are not in order"));
+        }
+        Self::new(labels)
+    }
+}
+
+fn check_count(classes: usize) -> Result<()> {
+    let reason = match classes {
+        0 | 1 => format!("the target has {classes} class; a classifier needs two at least"),
+        2..=MAX_CLASSES => return Ok(()),
+        _ => format!(
+            "the target has more than {MAX_CLASSES} classes; are its values measurements? then use a regressor"
+        ),
+    };
+    Err(ErrorKind::Classes { reason }.into())
+}
+
+fn whole(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
+}
+
+/// Rows of each class among training rows whose target holds class numbers: what a classifier's fit starts with, since a fold may
+/// lack a class that the whole target has.
+///
+/// # Errors
+/// [`ErrorKind::Classes`] when [`FitContext::n_classes`] is not said, or a target is no class number below it.
+pub fn class_counts(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Vec<u64>> {
+    let n_classes = cx.n_classes.ok_or_else(|| {
+        Error::from(ErrorKind::Classes { reason: "a classifier needs FitContext::n_classes".into() })
+    })?;
+    let mut counts = vec![0; n_classes];
+    for (row, value) in train.y().flatten().enumerate() {
+        let class = whole(*value).and_then(|c| usize::try_from(c).ok()).and_then(|c| counts.get_mut(c));
+        *class.ok_or_else(|| {
+            Error::from(ErrorKind::Classes {
+                reason: format!("training row {row} has target {value}, which is no class below {n_classes}"),
+            })
+        })? += 1;
+    }
+    Ok(counts)
+}
+
+/// A model that predicts the same for every row: what a classifier fits when its training rows have a single class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConstantModel {
+    n_inputs: usize,
+    outputs: Vec<f64>,
+}
+
+impl ConstantModel {
+    /// Name of the record of a constant model.
+    pub const RECORD: &'static str = "constant_model";
+
+    /// `outputs` for every row.
+    pub fn new(n_inputs: usize, outputs: Vec<f64>) -> Self {
+        Self { n_inputs, outputs }
+    }
+
+    /// Certain of `class` of `n_classes`.
+    pub fn certain(n_inputs: usize, class: usize, n_classes: usize) -> Self {
+        let mut outputs = vec![0.0; n_classes];
+        outputs[class] = 1.0;
+        Self { n_inputs, outputs }
+    }
+
+    pub(crate) fn from_record(record: &Record) -> Result<Self> {
+        Ok(Self { n_inputs: record.count("columns")?, outputs: record.array("outputs")?.data.clone() })
+    }
+}
+
+impl Model for ConstantModel {
+    fn n_inputs(&self) -> usize {
+        self.n_inputs
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
+        check_prediction(self, x, &out)?;
+        for row in 0..x.nrows() {
+            for (column, value) in self.outputs.iter().enumerate() {
+                out.set(row, column, *value);
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.outputs.len() * 8 + size_of::<Self>()) as u64
+    }
+
+    fn to_record(&self) -> Result<Record> {
+        Ok(Record::new(Self::RECORD).with_field("columns", self.n_inputs).with_array(
+            "outputs",
+            &[self.outputs.len()],
+            self.outputs.clone(),
+        ))
+    }
+}
+
+/// The class with the greatest probability; of equal ones the first.
+pub(crate) fn most_probable(probabilities: impl Iterator<Item = f64>) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (class, probability) in probabilities.enumerate() {
+        if probability > best.1 {
+            best = (class, probability);
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_numbered_in_order_and_odd_targets_are_refused_by_row() {
+        let y = [7.0, -1.0, 7.0, 3.0];
+        let classes = Classes::of(MatRef::column_vector(&y)).unwrap();
+        assert_eq!(classes.labels(), [-1, 3, 7].map(Label::Integer));
+        assert_eq!(y.map(|v| classes.class_of(v).unwrap()), [2, 0, 2, 1]);
+        assert_eq!(classes.class_of(4.0), None);
+        assert!(!classes.are_codes());
+        assert_eq!(Classes::from_record(&classes.to_record()).unwrap(), classes);
+        let error = Classes::of(MatRef::column_vector(&[1.0, 0.5])).unwrap_err().to_string();
+        assert!(error.contains("row 1") && error.contains("0.5"), "{error}");
+        assert!(Classes::of(MatRef::column_vector(&[1.0, 1.0])).is_err(), "one class is none");
+        let many: Vec<f64> = (0..2000).map(f64::from).collect();
+        assert!(Classes::of(MatRef::column_vector(&many)).is_err());
+    }
+}
