@@ -36,10 +36,10 @@
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Classes,
-    ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event,
-    Extrema, FitContext, FitCost, Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView, Folds,
-    Friedman1, GatherFor, Heap, KFold, Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm,
+    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ClassScores,
+    Classes, ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator,
+    Event, Extrema, FitContext, FitCost, Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView,
+    Folds, Friedman1, GatherFor, Heap, KFold, Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm,
     LinearModel, Loaded, Loader, MAX_CLASSES, MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit,
     MergeTransform, MissingValues, Model, Moments, Monitor, Order, Parameter, Params, Pipeline,
     PipelineModel, Plan, Predicts, Record, Registry, Report, Result, Root, Rows, Scores, Scratch,

@@ -52,7 +52,7 @@ pub use record::{Array, Record};
 pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry};
 pub use root::Root;
 pub use rows::{FoldView, Rows};
-pub use score::Scores;
+pub use score::{ClassScores, Scores};
 pub use stack::on_stack;
 pub use statistic::{
     BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, complements, minimal_requests,

@@ -11,8 +11,8 @@ use crate::{
     affine::{Affine, AffineShape},
     error::{Error, Result},
     estimator::{
-        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, StoredTrain, Train,
-        Transformer, fit_by_merging, fit_from_passes, train_statistics,
+        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MissingValues, Predicts,
+        StoredTrain, Train, Transformer, fit_by_merging, fit_from_passes, train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, check_prediction},
@@ -223,6 +223,15 @@ impl Estimator for Pipeline {
         } else {
             bytes
         }
+    }
+
+    fn predicts(&self) -> Predicts {
+        self.learner.predicts()
+    }
+
+    fn missing_values(&self) -> MissingValues {
+        // Transformers sum columns up before the learner sees a row.
+        if self.transformers.is_empty() { self.learner.missing_values() } else { MissingValues::Refused }
     }
 
     fn predicts_slowly(&self) -> bool {
