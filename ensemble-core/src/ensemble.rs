@@ -260,6 +260,11 @@ impl SuperLearner {
         self
     }
 
+    /// Whether a learner classifies, so that the target holds classes.
+    pub fn classifies(&self) -> bool {
+        self.stages().into_iter().flatten().any(|l| l.estimator.predicts().classifies())
+    }
+
     /// What a fit on these tables will do, before anything runs: ways, copies, passes, bytes.
     ///
     /// # Errors

@@ -348,8 +348,7 @@ pub(crate) fn width(learners: &[Learner], n_classes: Option<usize>) -> usize {
 
 /// The classes of the target, when a learner classifies.
 fn target_classes(sl: &SuperLearner, y: &dyn Table) -> Result<Option<Classes>> {
-    let learners = || sl.stages().into_iter().flatten();
-    if !learners().any(|l| l.estimator.predicts().classifies()) {
+    if !sl.classifies() {
         return Ok(None);
     }
     let classes = match &sl.classes {
@@ -357,7 +356,8 @@ fn target_classes(sl: &SuperLearner, y: &dyn Table) -> Result<Option<Classes>> {
         None => Classes::of(y.as_mat()).map_err(|e| e.in_target(&y.describe()))?,
     };
     if classes.len() > 2
-        && let Some(regressor) = learners().find(|l| !l.estimator.predicts().classifies())
+        && let Some(regressor) =
+            sl.stages().into_iter().flatten().find(|l| !l.estimator.predicts().classifies())
     {
         return Err(Error::unsupported(format!(
             "learner '{}' ({}) predicts a number, and the {} classes of the target have no order; use a classifier",

@@ -309,3 +309,49 @@ fn a_model_with_other_columns_than_declared_is_an_error_of_its_learner() {
     let error = stack.fit(&x, &y).err().unwrap().to_string();
     assert!(error.contains("wide") && error.contains("wanted 3, got 5"), "{error}");
 }
+
+#[test]
+fn classifiers_whose_fits_merge_take_one_pass_behind_scalers_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let n = 3 * 2048;
+    let (x, y) = blobs(n, &[0.0, 1.0, 2.0], false);
+    let (x, y) = (DenseTable::new(x, n, 3, Order::C).unwrap(), DenseTable::column(y));
+    let registry = registry();
+    let pipeline = |text: &str| registry.pipeline(text).unwrap();
+    let stack = |threads| {
+        SuperLearner::new(KFold::new(5))
+            .layer(
+                Layer::new()
+                    .shared("bare", pipeline("native.gaussian_nb"))
+                    .shared("scaled", pipeline("native.standard_scaler | native.gaussian_nb")),
+            )
+            .meta_shared(pipeline("native.gaussian_nb"))
+            .keep_out_of_fold()
+            .threads(threads)
+    };
+    let fitted = stack(1).fit(&x, &y).unwrap();
+    let totals = fitted.report().totals;
+    assert_eq!(
+        (totals.data_passes, totals.gathered_bytes),
+        (2, 0),
+        "statistics, then out-of-fold predictions"
+    );
+    assert!(fitted.report().as_planned);
+    let z = fitted.transform().unwrap();
+    let right = (0..n).filter(|r| z.get(*r, y.as_mat().get(*r, 0) as usize) > 0.5).count();
+    assert!(right > n * 95 / 100, "{right} of {n}");
+    for row in 0..n {
+        for class in 0..3 {
+            assert!(
+                (z.get(row, class) - z.get(row, 3 + class)).abs() < 1e-9,
+                "scaling changes no probability"
+            );
+        }
+    }
+    let many = stack(3).fit(&x, &y).unwrap();
+    assert_eq!(many.transform().unwrap().as_slice(), z.as_slice());
+    let path = dir.path().join("m");
+    fitted.save(&path).unwrap();
+    let loaded = FittedEnsemble::load(&path, &registry).unwrap();
+    assert_eq!(loaded.predict_proba(&x).unwrap(), fitted.predict_proba(&x).unwrap());
+}
