@@ -72,7 +72,9 @@ impl Pipeline {
     /// Whether transformed rows must be stored for the learner.
     fn stores_rows(&self, ncols: usize) -> bool {
         let Some(merge) = self.learner.as_merge() else { return true };
-        let cx = StatisticContext::new(ncols);
+        // Whether places are kept does not depend on how many classes there are.
+        let n_classes = self.predicts().classifies().then_some(2);
+        let cx = StatisticContext { n_classes, ..StatisticContext::new(ncols) };
         merge.statistics(&cx).map_or(true, |s| s.iter().any(|s| s.keeps_places()))
     }
 }
@@ -162,7 +164,7 @@ impl Estimator for Pipeline {
                 _ if maps.is_empty() => transformer.fit(train, cx)?,
                 Some(merge) => {
                     let ncols = maps[maps.len() - 1].n_out();
-                    let wanted = merge.statistics(&StatisticContext::new(ncols))?;
+                    let wanted = merge.statistics(&cx.statistics(ncols))?;
                     let have = if wanted.is_empty() {
                         Statistics::default()
                     } else {
@@ -187,9 +189,7 @@ impl Estimator for Pipeline {
             stored.with(cx, |train, cx| self.learner.fit(train, cx))?
         } else {
             let merge = self.learner.as_merge().expect("a learner that stores no rows merges");
-            fit_from_passes(merge, &StatisticContext::new(ncols), |wanted| {
-                train_statistics(train, wanted, &through)
-            })?
+            fit_from_passes(merge, &cx.statistics(ncols), |wanted| train_statistics(train, wanted, &through))?
         };
         Ok(finish(&self.learner.kind(), maps, model))
     }
