@@ -33,6 +33,7 @@
 //! - `native` (default): [`native`], learners and scalers whose fits merge.
 //! - `memmap` (default): [`memmap`], `.npy` and raw files read in place, spill files, rewired views.
 //! - `lapack`: native linear algebra by the system's OpenBLAS.
+//! - `conformance`: `conformance`, the contract of backends as checks.
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
 pub use ensemble_core::{
@@ -47,6 +48,8 @@ pub use ensemble_core::{
     Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
     fit_transform_by_merging, gather, minimal_requests, on_stack, predict_linear, same_type,
 };
+#[cfg(feature = "conformance")]
+pub use ensemble_core::conformance;
 #[cfg(feature = "linfa")]
 pub use ensemble_linfa as linfa;
 #[cfg(feature = "memmap")]
