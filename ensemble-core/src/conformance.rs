@@ -54,7 +54,7 @@
 //! and cannot mend is an expected failure by name and reason; once it is mended, the check says so by failing.
 //!
 //! [`checks`] lists every check with the fact that it asks for. A panic within one is that check's failure, and all run. A fit on
-//! values that are not finite gets [`TIME_LIMIT`] to come back, on a thread of its own that is left behind when it does not.
+//! bad values gets [`TIME_LIMIT`] to come back, on a thread of its own that is left behind when it does not.
 //! Two things no check survives: a write to a read-only page, and a stack that overflows
 //! ([`on_stack`](crate::on_stack) prevents the latter).
 
@@ -87,7 +87,7 @@ use crate::{
     table::{DenseTable, Table},
 };
 
-/// What a fit on values that are not finite gets before it counts as one that never returns.
+/// What a fit on bad values gets before it counts as one that never returns, unless [`Suite::time_limit`] says otherwise.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Bytes by which a measured fit may pass its declared cost: threads started, names, the allocator's own rounding.
@@ -151,18 +151,26 @@ pub struct Suite<'a> {
     registry: &'a Registry,
     places: Vec<&'a dyn Place>,
     meter: Option<&'a dyn AllocationMeter>,
+    time_limit: Duration,
 }
 
 impl<'a> Suite<'a> {
     /// Tables in memory, and no meter.
     pub fn new(registry: &'a Registry) -> Self {
-        Self { registry, places: vec![&InMemory], meter: None }
+        Self { registry, places: vec![&InMemory], meter: None, time_limit: TIME_LIMIT }
     }
 
     /// Run on tables of this place as well. Without one whose tables can be rewired, that check is skipped.
     #[must_use]
     pub fn place(mut self, place: &'a dyn Place) -> Self {
         self.places.push(place);
+        self
+    }
+
+    /// Wait so long for fits on bad values, instead of [`TIME_LIMIT`].
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
         self
     }
 

@@ -496,6 +496,15 @@ mod tests {
     }
 
     #[test]
+    fn no_rows_have_columns_in_either_order() {
+        let data = [0.0; 12];
+        for order in [Order::C, Order::F] {
+            let none = MatRef::new(&data, 4, 3, order).unwrap().rows(2..2).unwrap();
+            assert_eq!(none.column(2), Some(&[][..]));
+        }
+    }
+
+    #[test]
     fn short_data_and_short_strides_are_errors() {
         let data = [0.0; 11];
         assert!(MatRef::new(&data, 4, 3, Order::C).is_err());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    InMemory, Suite, TIME_LIMIT,
+    InMemory, Suite,
     capabilities::Capabilities,
     classes, declared, ensembles, faults, memory,
     outcome::{Outcome, Verdict},
@@ -258,10 +258,10 @@ impl<'a> Bench<'a> {
             let _ = send.send(outcome);
         };
         thread::Builder::new().spawn(fit).map_err(|e| Stop::Fail(format!("no thread: {e}")))?;
-        match receive.recv_timeout(TIME_LIMIT) {
+        match receive.recv_timeout(self.suite.time_limit) {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(panic)) => fail(format!("panicked: {}", message(panic.as_ref()))),
-            Err(_) => fail(format!("hangs: it did not come back in {} s", TIME_LIMIT.as_secs())),
+            Err(_) => fail(format!("hangs: it did not come back in {:?}", self.suite.time_limit)),
         }
     }
 }
