@@ -183,7 +183,7 @@ impl Estimator for Line {
             Fault::DividesByTargets => {
                 let mean = sy / n;
                 let varies: f64 = train.y().flatten().map(|y| (y - mean) * (y - mean)).sum();
-                intercept *= varies / varies;
+                intercept += (1.0 / varies - 1.0 / varies).abs();
             }
             Fault::AllocatesMore => drop(std::hint::black_box(vec![1.0; BALLAST])),
             Fault::KeepsMore => ballast = vec![1.0; BALLAST],
