@@ -26,6 +26,6 @@ mod rewire;
 mod spill;
 mod writer;
 
-pub use mapped::MappedTable;
+pub use mapped::{MappedTable, open_reference};
 pub use spill::SpillDir;
 pub use writer::{NpyWriter, save_npy};
