@@ -33,8 +33,11 @@
 //! - `native` (default): [`native`], learners and scalers whose fits merge.
 //! - `memmap` (default): [`memmap`], `.npy` and raw files read in place, spill files, rewired views.
 //! - `lapack`: native linear algebra by the system's OpenBLAS.
+//! - `conformance`: `conformance`, the contract of backends as checks.
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
+#[cfg(feature = "conformance")]
+pub use ensemble_core::conformance;
 pub use ensemble_core::{
     Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ClassScores,
     Classes, ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator,

@@ -3,6 +3,8 @@
 mod affine;
 mod classes;
 mod columns;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod engine;
 mod ensemble;
 mod error;

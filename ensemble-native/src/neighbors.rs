@@ -232,6 +232,7 @@ impl Estimator for KNeighborsRegressor {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        train.check_finite()?;
         fit_by_merging(self, train, cx)
     }
 
