@@ -36,6 +36,8 @@
 //! - `conformance`: `conformance`, the contract of backends as checks.
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
+#[cfg(feature = "conformance")]
+pub use ensemble_core::conformance;
 pub use ensemble_core::{
     Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ClassScores,
     Classes, ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator,
@@ -45,11 +47,10 @@ pub use ensemble_core::{
     MergeTransform, MissingValues, Model, Moments, Monitor, Order, Parameter, Params, Pipeline,
     PipelineModel, Plan, Predicts, Record, Registry, Report, Result, Root, Rows, Scores, Scratch,
     ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table,
-    Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
-    fit_transform_by_merging, gather, minimal_requests, on_stack, predict_linear, same_type,
+    TableOpener, TableReference, Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts,
+    complements, fit_by_merging, fit_transform_by_merging, gather, minimal_requests, on_stack,
+    predict_linear, same_type,
 };
-#[cfg(feature = "conformance")]
-pub use ensemble_core::conformance;
 #[cfg(feature = "linfa")]
 pub use ensemble_linfa as linfa;
 #[cfg(feature = "memmap")]
@@ -63,6 +64,8 @@ pub use ensemble_smartcore as smartcore;
 pub fn registry() -> Registry {
     #[allow(unused_mut)]
     let mut registry = Registry::new();
+    #[cfg(feature = "memmap")]
+    registry.open_tables_with(memmap::open_reference);
     #[cfg(feature = "native")]
     native::register(&mut registry);
     #[cfg(feature = "linfa")]

@@ -144,6 +144,9 @@ pub(crate) struct Fit {
     /// Write the fitted ensemble here.
     #[arg(long, value_name = "OUT")]
     pub(crate) model: Option<PathBuf>,
+    /// In the model file, name rows that neighbour models keep by file instead of copying them. The table must stay as it is.
+    #[arg(long, requires = "model")]
+    pub(crate) by_reference: bool,
     /// Write the first layer's out-of-fold predictions here, rows x learners.
     #[arg(long, value_name = "OUT.npy")]
     pub(crate) oof: Option<PathBuf>,

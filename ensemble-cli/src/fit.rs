@@ -80,7 +80,11 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     // Both files are whole before either takes its name.
     let oof = a.oof.as_ref().map(|path| import::fill_npy(path, fitted.transform()?)).transpose()?;
     if let Some(path) = &a.model {
-        fitted.save(path)?;
+        if a.by_reference {
+            fitted.save_by_reference(path)?;
+        } else {
+            fitted.save(path)?;
+        }
     }
     oof.map(NpyWriter::finish).transpose()?;
     if a.json {

@@ -573,6 +573,19 @@ impl FittedEnsemble {
     /// # Errors
     /// When a model cannot be saved, or [`ErrorKind::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.to_record(|model| model.to_record())?.save(path.as_ref())
+    }
+
+    /// As [`FittedEnsemble::save`], but models that keep training rows name them by file and row: a small model file that needs
+    /// the table beside it, unchanged.
+    ///
+    /// # Errors
+    /// As there, and when such a model's rows are in no file that stays; see [`Table::reference`].
+    pub fn save_by_reference(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.to_record(|model| model.to_record_by_reference())?.save(path.as_ref())
+    }
+
+    fn to_record(&self, each: impl Fn(&dyn Model) -> Result<Record>) -> Result<Record> {
         let mut record = Record::new(Self::RECORD).with_field("columns", self.ncols);
         if let Some(names) = &self.feature_names {
             record = record.with_field("feature_names", names.clone());
@@ -586,12 +599,12 @@ impl FittedEnsemble {
                 let child = Record::new("learner")
                     .with_text("name", &learner.name)
                     .with_text("kind", &learner.kind)
-                    .with_child(learner.model.to_record()?);
+                    .with_child(each(learner.model.as_ref())?);
                 layer = layer.with_child(child);
             }
             record = record.with_child(layer);
         }
-        record.save(path.as_ref())
+        Ok(record)
     }
 
     /// Read what [`FittedEnsemble::save`] wrote, with the backends in `registry`.

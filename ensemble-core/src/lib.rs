@@ -51,7 +51,7 @@ pub use monitor::{Event, Monitor, Silent};
 pub use pipeline::{Pipeline, PipelineModel};
 pub use plan::Plan;
 pub use record::{Array, Record};
-pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry};
+pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry, TableOpener};
 pub use root::Root;
 pub use rows::{FoldView, Rows};
 pub use score::{ClassScores, Scores};
@@ -60,4 +60,4 @@ pub use statistic::{
     BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, complements, minimal_requests,
     same_type,
 };
-pub use table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table};
+pub use table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table, TableReference};

@@ -302,6 +302,14 @@ impl PipelineModel {
         let maps = maps.iter().map(|m| registry.load_transform(m)).collect::<Result<_>>()?;
         Ok(Self { maps, model: registry.load_model(last)? })
     }
+
+    fn maps_record(&self) -> Result<Record> {
+        let mut record = Record::new(Self::RECORD);
+        for map in &self.maps {
+            record = record.with_child(map.to_record()?);
+        }
+        Ok(record)
+    }
 }
 
 impl Model for PipelineModel {
@@ -329,11 +337,11 @@ impl Model for PipelineModel {
     }
 
     fn to_record(&self) -> Result<Record> {
-        let mut record = Record::new(Self::RECORD);
-        for map in &self.maps {
-            record = record.with_child(map.to_record()?);
-        }
-        Ok(record.with_child(self.model.to_record()?))
+        Ok(self.maps_record()?.with_child(self.model.to_record()?))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        Ok(self.maps_record()?.with_child(self.model.to_record_by_reference()?))
     }
 }
 

@@ -28,7 +28,7 @@ mod rewire;
 mod spill;
 mod writer;
 
-pub use mapped::MappedTable;
+pub use mapped::{MappedTable, open_reference};
 #[cfg(feature = "conformance")]
 pub use place::MappedPlace;
 pub use spill::SpillDir;

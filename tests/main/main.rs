@@ -6,5 +6,6 @@ mod classes;
 mod contiguous;
 mod engine;
 mod plans;
+mod references;
 mod stacked;
 mod support;
