@@ -66,6 +66,7 @@ mod ensembles;
 mod faults;
 mod memory;
 mod outcome;
+mod pipelines;
 mod predictions;
 mod problem;
 mod rows;

@@ -15,7 +15,7 @@ use ensemble_core::{
     Transformer, Work, WorkKind, check_prediction, class_counts,
 };
 
-use crate::tables::FLIPPED;
+use crate::{merging::MergedLine, tables::FLIPPED};
 
 /// What a learner does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     SumsToTwo,
     DropsMissingClasses,
     TakesAnyClass,
+    ForgetsTheShift,
+    MergesLess,
 }
 
 /// Values that a fault allocates: well above the slack.
@@ -70,6 +72,7 @@ pub(crate) fn registry() -> Registry {
         registry.add_kind(Kind { name, backend: "test", parameters: &[], build });
     };
     offer("test.line", |_| Ok(Built::Learner(Arc::new(Line::new(Fault::None)))));
+    offer("test.merged_line", |_| Ok(Built::Learner(Arc::new(MergedLine { fault: Fault::None }))));
     offer("test.nearest", |_| Ok(Built::Learner(Arc::new(Nearest { fault: Fault::None }))));
     offer("test.shift", |_| Ok(Built::Transformer(Arc::new(Shift { fault: Fault::None }))));
     registry.add_loader("test.line", |r, _| {
@@ -397,12 +400,15 @@ impl Transformer for Shift {
             }
         }
         let map = Affine::diagonal(shift, vec![1.0; ncols]);
-        Ok(if self.fault == Fault::OtherForm { Arc::new(OtherForm(map)) } else { Arc::new(map) })
+        Ok(match self.fault {
+            Fault::OtherForm | Fault::PredictsByBlock => Arc::new(OtherForm(map, self.fault)),
+            _ => Arc::new(map),
+        })
     }
 }
 
-/// Doubles what its form says.
-struct OtherForm(Affine);
+/// Doubles what its form says, or what is in blocks of one size.
+struct OtherForm(Affine, Fault);
 
 impl FittedTransform for OtherForm {
     fn n_in(&self) -> usize {
@@ -419,7 +425,8 @@ impl FittedTransform for OtherForm {
 
     fn transform_block_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         self.0.apply_into(x, out.reborrow())?;
-        for row in 0..x.nrows() {
+        let rows = if self.1 == Fault::OtherForm || x.nrows() == 1024 { x.nrows() } else { 0 };
+        for row in 0..rows {
             for column in 0..self.0.n_out() {
                 let value = out.as_ref().get(row, column);
                 out.set(row, column, 2.0 * value);

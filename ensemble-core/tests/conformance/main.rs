@@ -4,6 +4,7 @@
 //! One test, so that nothing else allocates while a fit is measured.
 
 mod learners;
+mod merging;
 mod tables;
 
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use peak_alloc::PeakAlloc;
 
 use self::{
     learners::{Fault, Line, Nearest, Shift},
+    merging::MergedLine,
     tables::{Flipping, Pages},
 };
 
@@ -62,6 +64,9 @@ const REGRESSORS: &[(Fault, &str)] = &[
     (Fault::PredictsBackwards, "beats_the_mean"),
 ];
 
+const MERGING: &[(Fault, &str)] =
+    &[(Fault::ForgetsTheShift, "behind_a_map"), (Fault::MergesLess, "ensemble_fits_are_direct_fits")];
+
 const CLASSIFIERS: &[(Fault, &str)] = &[
     (Fault::FirstClassAlways, "separates_blobs"),
     (Fault::SumsToTwo, "rows_are_distributions"),
@@ -73,6 +78,7 @@ const CLASSIFIERS: &[(Fault, &str)] = &[
 const TRANSFORMERS: &[(Fault, &str)] = &[
     (Fault::TwoOutputs, "columns_out"),
     (Fault::OtherForm, "affine_form"),
+    (Fault::PredictsByBlock, "before_a_learner"),
     (Fault::TakesAnyValue, "nan_is_handled_as_declared"),
 ];
 
@@ -87,6 +93,10 @@ fn regressor(fault: Fault) -> Outcome {
     check(fault, |suite| check_estimator(suite, Arc::new(Line::new(fault)), &Capabilities::new()))
 }
 
+fn merging(fault: Fault) -> Outcome {
+    check(fault, |suite| check_estimator(suite, Arc::new(MergedLine { fault }), &Capabilities::new()))
+}
+
 fn classifier(fault: Fault) -> Outcome {
     check(fault, |suite| check_classifier(suite, Arc::new(Nearest { fault }), &Capabilities::new()))
 }
@@ -96,7 +106,8 @@ fn transformer(fault: Fault) -> Outcome {
 }
 
 fn faultless_learners_pass_every_check() {
-    for outcome in [regressor(Fault::None), classifier(Fault::None), transformer(Fault::None)] {
+    for run in [regressor, merging, classifier, transformer] {
+        let outcome = run(Fault::None);
         outcome.assert();
         let skipped = |v: &Verdict| matches!(v, Verdict::Skipped(_));
         let asked = outcome.checks.iter().filter(|(_, v)| !skipped(v)).count();
@@ -108,6 +119,7 @@ fn every_fault_is_caught_by_its_check() {
     let (mut caught, mut missed) = (BTreeSet::new(), String::new());
     for (faults, run) in [
         (REGRESSORS, regressor as fn(Fault) -> Outcome),
+        (MERGING, merging),
         (CLASSIFIERS, classifier),
         (TRANSFORMERS, transformer),
     ] {
