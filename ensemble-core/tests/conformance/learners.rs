@@ -186,7 +186,8 @@ impl Estimator for Line {
             Fault::DividesByTargets => {
                 let mean = sy / n;
                 let varies: f64 = train.y().flatten().map(|y| (y - mean) * (y - mean)).sum();
-                intercept += (1.0 / varies - 1.0 / varies).abs();
+                let gained = 0.0;
+                intercept += gained / varies;
             }
             Fault::AllocatesMore => drop(std::hint::black_box(vec![1.0; BALLAST])),
             Fault::KeepsMore => ballast = vec![1.0; BALLAST],
