@@ -32,6 +32,9 @@
 //! # Features
 //! - `native` (default): [`native`], learners and scalers whose fits merge.
 //! - `memmap` (default): [`memmap`], `.npy` and raw files read in place, spill files, rewired views.
+//! - `linfa`: `linfa`, the learners and transformers of linfa; `linfa-linear`, `linfa-elasticnet`, `linfa-logistic`, `linfa-trees`,
+//!   `linfa-ensemble`, `linfa-svm`, `linfa-bayes`, `linfa-nn`, `linfa-preprocessing` and `linfa-reduction` bring those of one crate.
+//! - `smartcore`: `smartcore`, the learners and transformers of smartcore.
 //! - `lapack`: native linear algebra by the system's OpenBLAS.
 //! - `conformance`: `conformance`, the contract of backends as checks.
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
@@ -51,7 +54,7 @@ pub use ensemble_core::{
     complements, fit_by_merging, fit_transform_by_merging, gather, minimal_requests, on_stack,
     predict_linear, same_type,
 };
-#[cfg(feature = "linfa")]
+#[cfg(feature = "linfa-backend")]
 pub use ensemble_linfa as linfa;
 #[cfg(feature = "memmap")]
 pub use ensemble_memmap as memmap;
@@ -68,7 +71,7 @@ pub fn registry() -> Registry {
     registry.open_tables_with(memmap::open_reference);
     #[cfg(feature = "native")]
     native::register(&mut registry);
-    #[cfg(feature = "linfa")]
+    #[cfg(feature = "linfa-backend")]
     linfa::register(&mut registry);
     #[cfg(feature = "smartcore")]
     smartcore::register(&mut registry);

@@ -198,8 +198,12 @@ impl Owned {
         let array = |rows: &Rows| {
             Array2::from_shape_vec((rows.len(), x.ncols()), rows_of(x, rows)).map_err(|e| bad(&e))
         };
+        // Column by column, which smartcore's trees are faster on.
         let dense = |rows: &Rows| {
-            DenseMatrix::new(rows.len(), x.ncols(), rows_of(x, rows), false).map_err(|e| bad(&e))
+            let (n, p) = (rows.len(), x.ncols());
+            let by_row = rows_of(x, rows);
+            let by_column = (0..p).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| by_row[i * p + j]);
+            DenseMatrix::new(n, p, by_column.collect(), true).map_err(|e| bad(&e))
         };
         let targets = rows_of(y, train);
         Ok(Self {
