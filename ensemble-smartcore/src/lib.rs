@@ -1,5 +1,8 @@
-//! smartcore behind the traits of `ensemble`.
-use ensemble_core::Registry;
+//! smartcore's learners and transformers behind the traits of `ensemble`.
+//!
+//! They are handed the mapped table itself, see [`SharedMatrix`], and every fit says beforehand what smartcore will allocate.
+#![deny(unsafe_code)]
 
-/// Offer all kinds of this crate, and load what they save.
-pub fn register(_registry: &mut Registry) {}
+mod shared_matrix;
+
+pub use shared_matrix::SharedMatrix;
