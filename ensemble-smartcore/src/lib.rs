@@ -3,6 +3,16 @@
 //! They are handed the mapped table itself, see [`SharedMatrix`], and every fit says beforehand what smartcore will allocate.
 #![deny(unsafe_code)]
 
+mod backend;
+mod linear;
 mod shared_matrix;
 
+pub use linear::{ElasticNet, Lasso, LinearRegression, LinearSolver, RidgeRegression, RidgeSolver};
 pub use shared_matrix::SharedMatrix;
+
+use ensemble_core::Registry;
+
+/// Offer all kinds of this crate, and load what they save.
+pub fn register(registry: &mut Registry) {
+    linear::register(registry);
+}
