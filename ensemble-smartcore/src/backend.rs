@@ -1,10 +1,7 @@
 //! What every call of smartcore has in common: rows lent on a big stack, errors and seeds translated, parameters checked.
 
 use ensemble_core::{Error, ErrorKind, FitContext, FoldView, Result, Train, on_stack};
-use smartcore::{
-    error::Failed,
-    linalg::basic::arrays::ArrayView2,
-};
+use smartcore::{error::Failed, linalg::basic::arrays::ArrayView2};
 
 use crate::SharedMatrix;
 
@@ -76,7 +73,11 @@ pub(crate) fn seed(cx: &FitContext<'_>, random_state: u64) -> u64 {
 
 /// # Errors
 /// When any of `values` is NaN or infinite.
-pub(crate) fn check_finite<'a>(kind: &str, what: &str, values: impl IntoIterator<Item = &'a f64>) -> Result<()> {
+pub(crate) fn check_finite<'a>(
+    kind: &str,
+    what: &str,
+    values: impl IntoIterator<Item = &'a f64>,
+) -> Result<()> {
     match values.into_iter().find(|v| !v.is_finite()) {
         None => Ok(()),
         Some(value) => Err(Error::unsupported(format!(
@@ -117,8 +118,7 @@ pub(crate) fn at_least(kind: &str, name: &str, value: usize, least: usize) -> Re
 /// # Errors
 /// For a column that is constant, or so far from 0 that the difference has lost its digits.
 pub(crate) fn spread(kind: &str, view: FoldView<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
-    let (means, variances) =
-        SharedMatrix::lend(view, |x| (x.mean_by(0), ArrayView2::variance(x, 0)))?;
+    let (means, variances) = SharedMatrix::lend(view, |x| (x.mean_by(0), ArrayView2::variance(x, 0)))?;
     for (column, (mean, variance)) in means.iter().zip(&variances).enumerate() {
         if !(mean.is_finite() && variance.is_finite()) {
             return Err(ErrorKind::Overflow { table: "training rows".into() }.into());

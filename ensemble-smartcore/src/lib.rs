@@ -5,14 +5,21 @@
 
 mod backend;
 mod linear;
+mod nodes;
 mod shared_matrix;
+mod trees;
 
 pub use linear::{ElasticNet, Lasso, LinearRegression, LinearSolver, RidgeRegression, RidgeSolver};
 pub use shared_matrix::SharedMatrix;
+pub use trees::{
+    Criterion, DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreesRegressor, MaxFeatures,
+    RandomForestClassifier, RandomForestRegressor, TreesModel, XgRegressor,
+};
 
 use ensemble_core::Registry;
 
 /// Offer all kinds of this crate, and load what they save.
 pub fn register(registry: &mut Registry) {
     linear::register(registry);
+    trees::register(registry);
 }

@@ -105,7 +105,9 @@ impl Drop for Recall {
     fn drop(&mut self) {
         // `get_mut` is `Some` only when no other handle exists, and sees all that their threads did before dropping theirs.
         if Arc::get_mut(&mut self.0).is_none() {
-            eprintln!("ensemble-smartcore: a view of the table was kept beyond the fit that borrowed it; aborting");
+            eprintln!(
+                "ensemble-smartcore: a view of the table was kept beyond the fit that borrowed it; aborting"
+            );
             std::process::abort();
         }
     }
@@ -696,10 +698,7 @@ mod tests {
         let dlines: Vec<_> = (0..nrows).map(|r| d.get_row(r)).collect();
         let dlines: Vec<&dyn ArrayView1<f64>> = dlines.iter().map(|l| &**l).collect();
         for axis in [0, 1] {
-            same(
-                &SharedMatrix::concatenate_1d(&lines, axis),
-                &DenseMatrix::concatenate_1d(&dlines, axis),
-            );
+            same(&SharedMatrix::concatenate_1d(&lines, axis), &DenseMatrix::concatenate_1d(&dlines, axis));
             same(
                 &SharedMatrix::from_iterator(x.iterator(axis).copied(), nrows, ncols, axis),
                 &DenseMatrix::from_iterator(d.iterator(axis).copied(), nrows, ncols, axis),
@@ -821,7 +820,11 @@ mod tests {
         }
         assert!(lend_and_keep(false).is_none());
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "shared_matrix::tests::a_view_kept_beyond_its_loan_ends_the_process", "--nocapture"])
+            .args([
+                "--exact",
+                "shared_matrix::tests::a_view_kept_beyond_its_loan_ends_the_process",
+                "--nocapture",
+            ])
             .env(CHILD, "1")
             .output()
             .unwrap();

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, Error, Estimator, FitContext, FitCost, Kind, LinearModel, Model, Parameter, Registry, Result,
-    Shape, Train,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, LinearModel, Model, Parameter, Registry,
+    Result, Shape, Train,
 };
-use smartcore::{
-    linalg::basic::arrays::Array,
-    linear::linear_regression as backend,
-};
+use smartcore::{linalg::basic::arrays::Array, linear::linear_regression as backend};
 
 use crate::{
     SharedMatrix,
@@ -96,7 +93,8 @@ impl Estimator for LinearRegression {
         };
         let (coefficients, intercept) = call(Self::KIND, train.x(), |x| {
             let parameters = backend::LinearRegressionParameters::default().with_solver(solver);
-            let fitted = backend::LinearRegression::<f64, f64, SharedMatrix, Vec<f64>>::fit(x, &y, parameters)?;
+            let fitted =
+                backend::LinearRegression::<f64, f64, SharedMatrix, Vec<f64>>::fit(x, &y, parameters)?;
             Ok((fitted.coefficients().iterator(0).copied().collect::<Vec<f64>>(), *fitted.intercept()))
         })?;
         check_finite(Self::KIND, "a coefficient", coefficients.iter().chain([&intercept]))?;

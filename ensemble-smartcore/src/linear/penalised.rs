@@ -294,7 +294,10 @@ impl RidgeRegression {
     }
 }
 
-penalised_learner!(RidgeRegression, "smartcore.ridge_regression", |n, p| 16 * n * p + 16 * n + 8 * 3 * p * p + 1024 * p);
+penalised_learner!(RidgeRegression, "smartcore.ridge_regression", |n, p| 16 * n * p
+    + 16 * n
+    + 8 * 3 * p * p
+    + 1024 * p);
 
 /// Least squares with an l1 penalty by smartcore's interior-point `Lasso`: minimises ||y - Xb - b0||^2 / (2n) + alpha ||b||_1, scikit-learn's
 /// `Lasso`.
@@ -505,7 +508,10 @@ impl ElasticNet {
     }
 }
 
-penalised_learner!(ElasticNet, "smartcore.elastic_net", |n, p| 48 * (n + p) + 8 * p * p + 140 * 1024 + 512 * p);
+penalised_learner!(ElasticNet, "smartcore.elastic_net", |n, p| 48 * (n + p)
+    + 8 * p * p
+    + 140 * 1024
+    + 512 * p);
 
 const ALPHA: Parameter = Parameter::new("alpha", "1.0", "weight of the penalty");
 const FIT_INTERCEPT: Parameter = Parameter::new("fit_intercept", "true", "whether to fit an intercept");
@@ -596,7 +602,9 @@ mod tests {
         let y = x
             .chunks(5)
             .zip(0..)
-            .map(|(r, i)| 2.0 * r[0] - 3.0 * r[1] + 0.001 * r[3] + 0.2 * r[4] + f64::from((i * 53) % 17) + 40.0)
+            .map(|(r, i)| {
+                2.0 * r[0] - 3.0 * r[1] + 0.001 * r[3] + 0.2 * r[4] + f64::from((i * 53) % 17) + 40.0
+            })
             .collect();
         (x, y)
     }

@@ -1,0 +1,168 @@
+//! Through the adapter and by smartcore itself on a matrix of its own: the same bits.
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod support;
+
+use ensemble_core::{Estimator, Model, Order};
+use ensemble_smartcore::*;
+use smartcore::{
+    ensemble::{
+        extra_trees_regressor as et, random_forest_classifier as rfc, random_forest_regressor as rfr,
+    },
+    linalg::basic::{arrays::Array, matrix::DenseMatrix},
+    linear::{elastic_net as en, lasso as la, linear_regression as lr, ridge_regression as rr},
+    tree::{decision_tree_classifier as dtc, decision_tree_regressor as dtr},
+    xgboost::{XGRegressor, XGRegressorParameters},
+};
+use support::*;
+
+type X = DenseMatrix<f64>;
+type Y = Vec<f64>;
+
+/// The seed that an adapter hands on, found by trying: the mix is private.
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn linear_bits(model: &dyn Model) -> Vec<u64> {
+    let form = model.as_linear().unwrap();
+    bits(&[form.coefficients, &[form.intercept]].concat())
+}
+
+#[test]
+fn linear_models_on_rows_have_smartcores_coefficients() {
+    let n = 60;
+    for (layout, hole) in layouts(n) {
+        let data = Data::regression(n, 4, layout, hole);
+        let (x, y) = data.dense();
+        let of = |c: &X, b: f64| bits(&c.iterator(0).copied().chain([b]).collect::<Vec<_>>());
+        for (ours, theirs) in [
+            (LinearSolver::Svd, lr::LinearRegressionSolverName::SVD),
+            (LinearSolver::Qr, lr::LinearRegressionSolverName::QR),
+        ] {
+            let model = fit(&LinearRegression::new().solver(ours), &data, None).unwrap();
+            let parameters = lr::LinearRegressionParameters::default().with_solver(theirs);
+            let bare = lr::LinearRegression::<f64, f64, X, Y>::fit(&x, &y, parameters).unwrap();
+            assert_eq!(linear_bits(&*model), of(bare.coefficients(), *bare.intercept()));
+            check_model(&*model, data.mat());
+        }
+        let model = fit(&RidgeRegression::new(0.7).normalize(true), &data, None).unwrap();
+        let parameters = rr::RidgeRegressionParameters::default().with_alpha(0.7);
+        let bare = rr::RidgeRegression::<f64, f64, X, Y>::fit(&x, &y, parameters).unwrap();
+        assert_eq!(linear_bits(&*model), of(bare.coefficients(), *bare.intercept()));
+
+        let model = fit(&Lasso::new(0.1).normalize(true), &data, None).unwrap();
+        let parameters = la::LassoParameters::default().with_alpha(0.1).with_lazy_normalization(true);
+        let bare = la::Lasso::<f64, f64, X, Y>::fit(&x, &y, parameters).unwrap();
+        assert_eq!(linear_bits(&*model), of(bare.coefficients(), *bare.intercept()));
+
+        // smartcore's elastic net is right for targets of mean 0 alone; the adapter hands it those.
+        let model = fit(&ElasticNet::new(0.1).l1_ratio(0.3).normalize(true), &data, None).unwrap();
+        let parameters = en::ElasticNetParameters::default()
+            .with_alpha(0.1)
+            .with_l1_ratio(0.3)
+            .with_lazy_normalization(true);
+        let mean = y.iter().sum::<f64>() / y.len() as f64;
+        let centred: Y = y.iter().map(|v| v - mean).collect();
+        let bare = en::ElasticNet::<f64, f64, X, Y>::fit(&x, &centred, parameters).unwrap();
+        assert_eq!(linear_bits(&*model), of(bare.coefficients(), *bare.intercept() + mean));
+    }
+}
+
+/// The mixed seed, as the adapter computes it from `support::fit`'s 11 and `random_state` 0 or 5.
+fn mixed(random_state: u64) -> u64 {
+    let mut z = 11 ^ random_state.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn regression_trees_predict_what_smartcores_do() {
+    let n = 150;
+    for (layout, hole) in layouts(n) {
+        let data = Data::regression(n, 5, layout, hole);
+        let (x, y) = data.dense();
+        let all = data.dense_all();
+        let same = |learner: &dyn Estimator, bare: Vec<f64>| {
+            let model = fit(learner, &data, None).unwrap();
+            assert_eq!(bits(&predict(&*model, data.mat())), bits(&bare), "{}", learner.kind());
+            check_model(&*model, data.mat());
+        };
+        let bare = |p: dtr::DecisionTreeRegressorParameters| {
+            dtr::DecisionTreeRegressor::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap()
+        };
+        let mut p = dtr::DecisionTreeRegressorParameters::default();
+        p.seed = Some(mixed(0));
+        same(&DecisionTreeRegressor::new(), bare(p.clone()));
+        // scikit-learn's depth 3 is four levels of nodes.
+        p = p.with_max_depth(4).with_min_samples_leaf(4).with_min_samples_split(10);
+        same(&DecisionTreeRegressor::new().max_depth(3).min_samples_leaf(4).min_samples_split(10), bare(p));
+
+        let p = rfr::RandomForestRegressorParameters::default().with_n_trees(7).with_m(3).with_seed(mixed(5));
+        let bare =
+            rfr::RandomForestRegressor::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap();
+        let ours =
+            RandomForestRegressor::new().n_estimators(7).max_features(MaxFeatures::Count(3)).random_state(5);
+        same(&ours, bare);
+
+        let p = et::ExtraTreesRegressorParameters::default().with_n_trees(7).with_m(5).with_seed(mixed(0));
+        let bare = et::ExtraTreesRegressor::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap();
+        same(&ExtraTreesRegressor::new().n_estimators(7), bare);
+
+        let p = XGRegressorParameters::default()
+            .with_n_estimators(8)
+            .with_max_depth(3)
+            .with_subsample(0.7)
+            .with_seed(mixed(5));
+        let bare = XGRegressor::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap();
+        same(&XgRegressor::new().n_estimators(8).max_depth(3).subsample(0.7).random_state(5), bare);
+    }
+}
+
+#[test]
+fn classification_trees_decide_as_smartcores_do() {
+    let (n, k) = (150, 3);
+    for (layout, hole) in layouts(n) {
+        let data = Data::classes(n, 4, k, layout, hole);
+        let (x, y) = data.dense();
+        let y: Vec<u32> = y.iter().map(|v| *v as u32).collect();
+        let all = data.dense_all();
+        let same = |learner: &dyn Estimator, bare: Vec<u32>| {
+            let model = fit(learner, &data, Some(k)).unwrap();
+            let p = predict(&*model, data.mat());
+            check_probabilities(&p, k);
+            let bare: Vec<usize> = bare.into_iter().map(|c| c as usize).collect();
+            assert_eq!(decided(&p, k), bare, "{}", learner.kind());
+            check_model(&*model, data.mat());
+        };
+        for (ours, theirs) in [
+            (Criterion::Gini, dtc::SplitCriterion::Gini),
+            (Criterion::Entropy, dtc::SplitCriterion::Entropy),
+            (Criterion::ClassificationError, dtc::SplitCriterion::ClassificationError),
+        ] {
+            let mut p = dtc::DecisionTreeClassifierParameters::default()
+                .with_criterion(theirs.clone())
+                .with_max_depth(4)
+                .with_min_samples_leaf(3);
+            p.seed = Some(mixed(0));
+            let bare = dtc::DecisionTreeClassifier::<f64, u32, X, Vec<u32>>::fit(&x, &y, p).unwrap();
+            let tree = DecisionTreeClassifier::new().criterion(ours).max_depth(3).min_samples_leaf(3);
+            same(&tree, bare.predict(&all).unwrap());
+
+            let p = rfc::RandomForestClassifierParameters::default()
+                .with_criterion(theirs)
+                .with_n_trees(9)
+                .with_m(2)
+                .with_max_depth(6)
+                .with_seed(mixed(0));
+            let bare = rfc::RandomForestClassifier::<f64, u32, X, Vec<u32>>::fit(&x, &y, p).unwrap();
+            let forest = RandomForestClassifier::new().criterion(ours).n_estimators(9).max_depth(5);
+            same(&forest, bare.predict(&all).unwrap());
+        }
+    }
+    // Leaves of a shallow tree are shares, not certainties.
+    let data = Data::classes(n, 4, k, (Order::C, 0), 0..0);
+    let model = fit(&DecisionTreeClassifier::new().max_depth(1), &data, Some(k)).unwrap();
+    assert!(predict(&*model, data.mat()).iter().any(|p| (0.05..0.95).contains(p)));
+}
