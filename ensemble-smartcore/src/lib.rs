@@ -5,11 +5,16 @@
 
 mod backend;
 mod linear;
+mod neighbors;
 mod nodes;
 mod shared_matrix;
 mod trees;
 
 pub use linear::{ElasticNet, Lasso, LinearRegression, LinearSolver, RidgeRegression, RidgeSolver};
+pub use neighbors::{
+    KNeighborsClassifier, KNeighborsRegressor, NeighborMetric, NeighborSearch, NeighborWeights,
+    NeighborsModel,
+};
 pub use shared_matrix::SharedMatrix;
 pub use trees::{
     Criterion, DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreesRegressor, MaxFeatures,
@@ -22,4 +27,5 @@ use ensemble_core::Registry;
 pub fn register(registry: &mut Registry) {
     linear::register(registry);
     trees::register(registry);
+    neighbors::register(registry);
 }

@@ -166,3 +166,105 @@ fn classification_trees_decide_as_smartcores_do() {
     let model = fit(&DecisionTreeClassifier::new().max_depth(1), &data, Some(k)).unwrap();
     assert!(predict(&*model, data.mat()).iter().any(|p| (0.05..0.95).contains(p)));
 }
+
+#[test]
+fn neighbors_are_smartcores_up_to_the_order_of_sums_and_ties_go_to_the_first_row() {
+    use smartcore::{
+        algorithm::neighbour::KNNAlgorithmName,
+        metrics::distance::Distances,
+        neighbors::{
+            KNNWeightFunction,
+            knn_regressor::{KNNRegressor, KNNRegressorParameters},
+        },
+    };
+    let n = 90;
+    for (layout, hole) in layouts(n) {
+        let data = Data::regression(n, 3, layout, hole);
+        let (x, y) = data.dense();
+        let all = data.dense_all();
+        for (weights, theirs) in [
+            (NeighborWeights::Uniform, KNNWeightFunction::Uniform),
+            (NeighborWeights::Distance, KNNWeightFunction::Distance),
+        ] {
+            for (algorithm, name) in [
+                (NeighborSearch::Linear, KNNAlgorithmName::LinearSearch),
+                (NeighborSearch::CoverTree, KNNAlgorithmName::CoverTree),
+            ] {
+                let learner = KNeighborsRegressor::new().n_neighbors(4).weights(weights).algorithm(algorithm);
+                let model = fit(&learner, &data, None).unwrap();
+                let ours = predict(&*model, data.mat());
+                let p = KNNRegressorParameters::default()
+                    .with_k(4)
+                    .with_weight(theirs.clone())
+                    .with_algorithm(name)
+                    .with_distance(Distances::euclidian());
+                let bare = KNNRegressor::fit(&x, &y, p).unwrap().predict(&all).unwrap();
+                for (a, b) in ours.iter().zip(&bare) {
+                    assert!((a - b).abs() < 1e-13 * b.abs(), "{a} {b}");
+                }
+                check_model(&*model, data.mat());
+            }
+        }
+    }
+    // A grid of many equal distances: both searches, and a sort by (distance, row), choose the same rows.
+    let value = |r: usize, c: usize| ((r * 7 + c * r * 3) % 4) as f64;
+    for (layout, hole) in layouts(n) {
+        let rows = ensemble_core::Rows::all_but(n, hole).unwrap();
+        let data = Data::new((n, 3), layout, rows, value, |_, r| (r * r) as f64);
+        let (mat, k) = (data.mat(), 6);
+        for metric in [NeighborMetric::Euclidean, NeighborMetric::Manhattan, NeighborMetric::Minkowski(3.0)] {
+            let naive: Vec<f64> = (0..n)
+                .map(|q| {
+                    let mut by: Vec<(f64, usize)> = (0..n)
+                        .filter(|r| data.rows.contains(*r))
+                        .map(|r| {
+                            let d = (0..3).map(|c| (mat.get(q, c) - mat.get(r, c)).abs());
+                            let d = match metric {
+                                NeighborMetric::Euclidean => d.map(|d| d * d).sum(),
+                                NeighborMetric::Manhattan => d.sum(),
+                                NeighborMetric::Minkowski(p) => d.map(|d| d.powf(p)).sum::<f64>(),
+                            };
+                            (d, r)
+                        })
+                        .collect();
+                    by.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                    by[..k].iter().map(|(_, r)| data.y[*r]).sum::<f64>() / k as f64
+                })
+                .collect();
+            for algorithm in [NeighborSearch::Linear, NeighborSearch::CoverTree] {
+                let learner = KNeighborsRegressor::new().n_neighbors(k).algorithm(algorithm).metric(metric);
+                let model = fit(&learner, &data, None).unwrap();
+                assert_eq!(predict(&*model, mat), naive, "{algorithm:?} {metric:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn neighbors_classify_by_shares_and_read_the_table_through_its_handle() {
+    use std::sync::Arc;
+
+    use ensemble_core::{DenseTable, FitContext, FoldView, Heap, Ledger, Table, Train};
+    let (n, k) = (120, 3);
+    let data = Data::classes(n, 3, k, (Order::C, 0), 40..70);
+    let model = fit(&KNeighborsClassifier::new().weights(NeighborWeights::Distance), &data, Some(k)).unwrap();
+    check_probabilities(&predict(&*model, data.mat()), k);
+    check_model(&*model, data.mat());
+    assert!(model.bytes() > (90 * 4 * 8) as u64, "rows of a borrowed table are copied");
+
+    let x: Arc<dyn Table> = Arc::new(DenseTable::new(data.x.clone(), n, 3, Order::C).unwrap());
+    let y: Arc<dyn Table> = Arc::new(DenseTable::column(data.y.clone()));
+    let view = |t| FoldView::new(t, &data.rows).unwrap();
+    let (xm, ym) = (x.as_mat(), y.as_mat());
+    let train = Train::new(view(xm), view(ym)).unwrap();
+    let ledger = Ledger::default();
+    let cx = FitContext {
+        table: Some(&x),
+        target: Some(&y),
+        n_classes: Some(k),
+        ..FitContext::alone(&Heap, &ledger)
+    };
+    let kept = KNeighborsClassifier::new().weights(NeighborWeights::Distance).fit(&train, &cx).unwrap();
+    assert_eq!(predict(&*kept, data.mat()), predict(&*model, data.mat()));
+    assert_eq!(model.bytes() - kept.bytes(), (90 * 4 * 8) as u64, "nothing is copied when a handle is lent");
+}
