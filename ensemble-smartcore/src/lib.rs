@@ -5,12 +5,17 @@
 
 mod backend;
 mod linear;
+mod logistic;
+mod naive_bayes;
 mod neighbors;
 mod nodes;
+mod probabilities;
 mod shared_matrix;
 mod trees;
 
 pub use linear::{ElasticNet, Lasso, LinearRegression, LinearSolver, RidgeRegression, RidgeSolver};
+pub use logistic::{LogisticModel, LogisticRegression};
+pub use naive_bayes::{BernoulliNb, CategoricalNb, GaussianNb, MultinomialNb, NaiveBayesModel};
 pub use neighbors::{
     KNeighborsClassifier, KNeighborsRegressor, NeighborMetric, NeighborSearch, NeighborWeights,
     NeighborsModel,
@@ -28,4 +33,6 @@ pub fn register(registry: &mut Registry) {
     linear::register(registry);
     trees::register(registry);
     neighbors::register(registry);
+    naive_bayes::register(registry);
+    logistic::register(registry);
 }

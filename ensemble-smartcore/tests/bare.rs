@@ -268,3 +268,68 @@ fn neighbors_classify_by_shares_and_read_the_table_through_its_handle() {
     assert_eq!(predict(&*kept, data.mat()), predict(&*model, data.mat()));
     assert_eq!(model.bytes() - kept.bytes(), (90 * 4 * 8) as u64, "nothing is copied when a handle is lent");
 }
+
+#[test]
+fn naive_bayes_and_logistic_regression_decide_as_smartcores_do() {
+    use ensemble_core::Rows;
+    use smartcore::{
+        linear::logistic_regression as lg,
+        naive_bayes::{bernoulli, categorical, gaussian, multinomial},
+    };
+    let n = 120;
+    for k in [2, 3] {
+        for (layout, hole) in layouts(n) {
+            let data = Data::classes(n, 4, k, layout, hole.clone());
+            let (x, y) = data.dense();
+            let y: Vec<u32> = y.iter().map(|v| *v as u32).collect();
+            let all = data.dense_all();
+            let same = |learner: &dyn Estimator, data: &Data, bare: Vec<u32>| {
+                let model = fit(learner, data, Some(k)).unwrap();
+                let p = predict(&*model, data.mat());
+                check_probabilities(&p, k);
+                let bare: Vec<usize> = bare.into_iter().map(|c| c as usize).collect();
+                assert_eq!(decided(&p, k), bare, "{}", learner.kind());
+                check_model(&*model, data.mat());
+                model
+            };
+            let bare =
+                gaussian::GaussianNB::fit(&x, &y, gaussian::GaussianNBParameters { priors: None }).unwrap();
+            let model = same(&GaussianNb::new().var_smoothing(0.0), &data, bare.predict(&all).unwrap());
+            let record = model.to_record().unwrap();
+            assert_eq!(bits(&record.array("means").unwrap().data), bits(&bare.theta().concat()));
+            assert_eq!(bits(&record.array("variances").unwrap().data), bits(&bare.var().concat()));
+
+            let p = bernoulli::BernoulliNBParameters::default().with_alpha(0.5).with_binarize(0.9);
+            let bare = bernoulli::BernoulliNB::fit(&x, &y, p).unwrap();
+            same(&BernoulliNb::new().alpha(0.5).binarize(0.9), &data, bare.predict(&all).unwrap());
+
+            let p = lg::LogisticRegressionParameters::default().with_alpha(0.5);
+            let bare = lg::LogisticRegression::fit(&x, &y, p).unwrap();
+            let model = same(&LogisticRegression::new().alpha(0.5), &data, bare.predict(&all).unwrap());
+            let record = model.to_record().unwrap();
+            let values = |m: &X| bits(&m.iterator(0).copied().collect::<Vec<_>>());
+            assert_eq!(bits(&record.array("coefficients").unwrap().data), values(bare.coefficients()));
+            assert_eq!(bits(&record.array("intercepts").unwrap().data), values(bare.intercept()));
+
+            // Counts.
+            let counts = Data::new(
+                (n, 4),
+                layout,
+                Rows::all_but(n, hole).unwrap(),
+                |r, c| (noise(r * 4 + c) * 3.0).floor() + if c == (r * 7 + r / 5) % k { 2.0 } else { 0.0 },
+                |_, r| ((r * 7 + r / 5) % k) as f64,
+            );
+            let whole = |m: DenseMatrix<f64>| {
+                let (r, c) = m.shape();
+                let values = m.iterator(0).map(|v| *v as u32).collect();
+                DenseMatrix::new(r, c, values, false).unwrap()
+            };
+            let (x, all) = (whole(counts.dense().0), whole(counts.dense_all()));
+            let y: Vec<u32> = counts.dense().1.iter().map(|v| *v as u32).collect();
+            let bare = multinomial::MultinomialNB::fit(&x, &y, Default::default()).unwrap();
+            same(&MultinomialNb::new(), &counts, bare.predict(&all).unwrap());
+            let bare = categorical::CategoricalNB::fit(&x, &y, Default::default()).unwrap();
+            same(&CategoricalNb::new(), &counts, bare.predict(&all).unwrap());
+        }
+    }
+}
