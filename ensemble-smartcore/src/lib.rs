@@ -11,6 +11,8 @@ mod neighbors;
 mod nodes;
 mod probabilities;
 mod shared_matrix;
+mod svm;
+mod transformers;
 mod trees;
 
 pub use linear::{ElasticNet, Lasso, LinearRegression, LinearSolver, RidgeRegression, RidgeSolver};
@@ -21,6 +23,8 @@ pub use neighbors::{
     NeighborsModel,
 };
 pub use shared_matrix::SharedMatrix;
+pub use svm::{Gamma, Svc, SvmKernel, SvmModel, Svr};
+pub use transformers::{Lda, Pca, StandardScaler, Svd};
 pub use trees::{
     Criterion, DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreesRegressor, MaxFeatures,
     RandomForestClassifier, RandomForestRegressor, TreesModel, XgRegressor,
@@ -35,4 +39,6 @@ pub fn register(registry: &mut Registry) {
     neighbors::register(registry);
     naive_bayes::register(registry);
     logistic::register(registry);
+    svm::register(registry);
+    transformers::register(registry);
 }

@@ -333,3 +333,111 @@ fn naive_bayes_and_logistic_regression_decide_as_smartcores_do() {
         }
     }
 }
+
+#[test]
+fn support_vector_machines_are_smartcores() {
+    use smartcore::svm::{
+        Kernels,
+        svc::{MultiClassSVC, SVC, SVCParameters},
+        svr::{SVR, SVRParameters},
+    };
+    let n = 80;
+    for (layout, hole) in layouts(n) {
+        let data = Data::regression(n, 3, layout, hole.clone());
+        let (x, y) = data.dense();
+        let all = data.dense_all();
+        let gamma = 0.4;
+        let model = fit(&Svr::new().gamma(Gamma::Value(gamma)).c(2.0), &data, None).unwrap();
+        let p = SVRParameters::default().with_c(2.0).with_kernel(Kernels::rbf().with_gamma(gamma));
+        let bare = SVR::fit(&x, &y, &p).unwrap().predict(&all).unwrap();
+        assert_eq!(bits(&predict(&*model, data.mat())), bits(&bare));
+        check_model(&*model, data.mat());
+
+        for k in [2, 3] {
+            // Classes far enough apart that no vote is a tie, which smartcore would break at random.
+            let data = Data::new(
+                (n, 3),
+                layout,
+                ensemble_core::Rows::all_but(n, hole.clone()).unwrap(),
+                |r, c| noise(r * 3 + c) + if c == r % k { 3.0 } else { 0.0 },
+                |_, r| (r % k) as f64,
+            );
+            let (x, y) = data.dense();
+            let all = data.dense_all();
+            let y: Vec<u32> = y.iter().map(|v| *v as u32).collect();
+            let kernel =
+                [(SvmKernel::Rbf, Kernels::rbf().with_gamma(gamma)), (SvmKernel::Linear, Kernels::linear())];
+            for (ours, theirs) in kernel {
+                let p = SVCParameters::default().with_kernel(theirs).with_seed(Some(mixed(0)));
+                let bare: Vec<f64> = if k == 2 {
+                    SVC::fit(&x, &y, &p).unwrap().predict(&all).unwrap()
+                } else {
+                    MultiClassSVC::fit(&x, &y, &p).unwrap().predict(&all).unwrap()
+                };
+                let bare: Vec<usize> = bare.iter().map(|v| *v as usize).collect();
+                let model = fit(&Svc::new().kernel(ours).gamma(Gamma::Value(gamma)), &data, Some(k)).unwrap();
+                let votes = predict(&*model, data.mat());
+                check_probabilities(&votes, k);
+                assert_eq!(decided(&votes, k), bare);
+                check_model(&*model, data.mat());
+            }
+        }
+    }
+}
+
+#[test]
+fn transformers_map_rows_as_smartcores_do() {
+    use ensemble_core::{FitContext, Heap, Ledger, MatMut, Record, Registry, Transformer};
+    use smartcore::{
+        api::{Transformer as _, UnsupervisedEstimator},
+        decomposition::{lda, pca, svd},
+        preprocessing::numerical,
+    };
+    let n = 70;
+    for (layout, hole) in layouts(n) {
+        let data = Data::classes(n, 4, 3, layout, hole);
+        let (x, y) = data.dense();
+        let y: Vec<u32> = y.iter().map(|v| *v as u32).collect();
+        let all = data.dense_all();
+        let same = |ours: &dyn Transformer, bare: X| {
+            let ledger = Ledger::default();
+            let fitted = ours.fit(&data.train(), &FitContext::alone(&Heap, &ledger).with_classes(3)).unwrap();
+            let k = fitted.n_out();
+            assert_eq!((fitted.n_in(), k), (4, ours.n_out(4)));
+            let map = |fitted: &dyn ensemble_core::FittedTransform| {
+                let mut out = vec![0.0; n * k];
+                fitted
+                    .transform_block_into(data.mat(), MatMut::new(&mut out, n, k, Order::C).unwrap())
+                    .unwrap();
+                out
+            };
+            let mapped = map(&*fitted);
+            for (a, b) in mapped.iter().zip(bare.iterator(0)) {
+                assert!((a - b).abs() < 1e-12 * (1.0 + b.abs()), "{} {a} {b}", ours.kind());
+            }
+            assert!(fitted.as_affine().is_some());
+            let mut registry = Registry::new();
+            register(&mut registry);
+            let dir = tempfile::tempdir().unwrap();
+            fitted.to_record().unwrap().save(&dir.path().join("t")).unwrap();
+            let back = registry.load_transform(&Record::load(&dir.path().join("t")).unwrap()).unwrap();
+            assert_eq!(bits(&map(&*back)), bits(&mapped));
+        };
+        type Scaler = numerical::StandardScaler<f64>;
+        let bare = <Scaler as UnsupervisedEstimator<X, _>>::fit(&x, Default::default()).unwrap();
+        same(&StandardScaler::new(), bare.transform(&all).unwrap());
+        for correlation in [false, true] {
+            let p =
+                pca::PCAParameters::default().with_n_components(3).with_use_correlation_matrix(correlation);
+            let bare = pca::PCA::fit(&x, p).unwrap();
+            same(
+                &Pca::new().n_components(3).use_correlation_matrix(correlation),
+                bare.transform(&all).unwrap(),
+            );
+        }
+        let bare = svd::SVD::fit(&x, svd::SVDParameters::default().with_n_components(2)).unwrap();
+        same(&Svd::new(), bare.transform(&all).unwrap());
+        let bare = lda::LDA::fit(&x, &y, lda::LDAParameters::default().with_n_components(2)).unwrap();
+        same(&Lda::new().n_components(2), bare.transform(&all).unwrap());
+    }
+}
