@@ -145,11 +145,11 @@ macro_rules! penalised_learner {
                     let bytes: fn(u64, u64) -> u64 = $normalised_cost;
                     return FitCost { peak_bytes: bytes(n, p), model_bytes };
                 }
-                // States along the tree of blocks, two blocks, and the solver's matrices of p + 1 rows.
+                // States along the tree of blocks, the block that spans two runs, and the solver's matrices of p + 1 rows.
                 let d = p + 1;
                 let depth = u64::from(train.nrows.div_ceil(BLOCK_ROWS).max(1).ilog2()) + 2;
                 let block = BLOCK_ROWS.min(train.nrows) as u64;
-                FitCost { peak_bytes: 8 * (d * d * (depth + 9) + 2 * block * d + 64 * d), model_bytes }
+                FitCost { peak_bytes: 8 * (d * d * (depth + 9) + block * d + 64 * d), model_bytes }
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {

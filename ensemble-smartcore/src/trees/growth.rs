@@ -111,7 +111,7 @@ impl Growth {
     /// Most nodes that wait to be split at once, level by level.
     pub(super) fn waiting(&self, distinct: u64, nrows: u64) -> u64 {
         let by_depth = self.max_depth.filter(|d| *d < 63).map_or(u64::MAX, |d| 1 << d);
-        let rows_each = self.min_samples_split.max(2) as u64;
+        let rows_each = self.min_samples_split.max(2 * self.min_samples_leaf).max(2) as u64;
         // A node that waits has two distinct rows at least.
         (distinct / 2)
             .min(nrows / rows_each)
