@@ -462,7 +462,8 @@ impl Model for NeighborsModel {
                 slots.copy_from_slice(&values);
             }
             let found = self.search.exact(&query, k, n).map_err(|e| failed(&self.learner, &e))?;
-            if found.len() < k {
+            // A row so far off that distances to it overflow.
+            if found.len() < k || !found[k - 1].1.is_finite() {
                 return Err(ErrorKind::Overflow { table: "rows to predict".into() }.into());
             }
             let touching = found[0].1 == 0.0;
