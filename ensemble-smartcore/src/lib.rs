@@ -1,6 +1,7 @@
 //! smartcore's learners and transformers behind the traits of `ensemble`.
 //!
 //! They are handed the mapped table itself, see [`SharedMatrix`], and every fit says beforehand what smartcore will allocate.
+//! The README lists the kinds, what each copies, and the faults of smartcore that are handled.
 #![deny(unsafe_code)]
 
 mod backend;
@@ -14,6 +15,7 @@ mod shared_matrix;
 mod svm;
 mod transformers;
 mod trees;
+mod wrapper;
 
 pub use linear::{ElasticNet, Lasso, LinearRegression, LinearSolver, RidgeRegression, RidgeSolver};
 pub use logistic::{LogisticModel, LogisticRegression};
@@ -29,6 +31,7 @@ pub use trees::{
     Criterion, DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreesRegressor, MaxFeatures,
     RandomForestClassifier, RandomForestRegressor, TreesModel, XgRegressor,
 };
+pub use wrapper::Wrapped;
 
 use ensemble_core::Registry;
 
@@ -42,3 +45,8 @@ pub fn register(registry: &mut Registry) {
     svm::register(registry);
     transformers::register(registry);
 }
+
+/// The README's program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -182,7 +182,8 @@ impl LogisticModel {
             for column in 0..=p {
                 let penalty = weights.get(column).map_or(0.0, |w| alpha * w);
                 let unit = (squares[column] * n as f64).sqrt();
-                if !((sums[column] + penalty).abs() <= FAR_FROM_OPTIMUM * unit + 1e-6) {
+                let slope = (sums[column] + penalty).abs();
+                if slope.is_nan() || slope > FAR_FROM_OPTIMUM * unit + 1e-6 {
                     return Err(Error::unsupported(format!(
                         "{}: smartcore stopped far from the optimum; bring the columns to one scale first \
                          (smartcore.standard_scaler), or raise alpha",

@@ -798,7 +798,7 @@ mod tests {
         assert!(serde_json::from_str::<SharedMatrix>(&text.replace("\"nrows\":2", "\"nrows\":3")).is_err());
         let mat = MatRef::column_vector(&[1.0, 2.0]);
         let rows = Rows::all(2);
-        let saved = SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), |x| serde_json::to_string(x));
+        let saved = SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), serde_json::to_string);
         assert!(saved.unwrap().is_err());
     }
 

@@ -250,7 +250,10 @@ impl SvmModel {
             })
             .collect::<Result<_>>()?;
         let pairs = present.len() * present.len().saturating_sub(1) / 2;
-        if machines.len() != if n_classes == 0 { 1 } else { pairs } {
+        // No target of classes has fewer than two.
+        if machines.len() != if n_classes == 0 { 1 } else { pairs.max(1) }
+            || (n_classes > 0) != (present.len() > 1)
+        {
             return Err(bad());
         }
         let kernel = Kernel { kernel, gamma, degree, coef0 };

@@ -19,7 +19,6 @@ use support::*;
 type X = DenseMatrix<f64>;
 type Y = Vec<f64>;
 
-/// The seed that an adapter hands on, found by trying: the mix is private.
 fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|v| v.to_bits()).collect()
 }
@@ -92,11 +91,10 @@ fn regression_trees_predict_what_smartcores_do() {
         let bare = |p: dtr::DecisionTreeRegressorParameters| {
             dtr::DecisionTreeRegressor::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap()
         };
-        let mut p = dtr::DecisionTreeRegressorParameters::default();
-        p.seed = Some(mixed(0));
+        let p = dtr::DecisionTreeRegressorParameters { seed: Some(mixed(0)), ..Default::default() };
         same(&DecisionTreeRegressor::new(), bare(p.clone()));
         // scikit-learn's depth 3 is four levels of nodes.
-        p = p.with_max_depth(4).with_min_samples_leaf(4).with_min_samples_split(10);
+        let p = p.with_max_depth(4).with_min_samples_leaf(4).with_min_samples_split(10);
         same(&DecisionTreeRegressor::new().max_depth(3).min_samples_leaf(4).min_samples_split(10), bare(p));
 
         let p = rfr::RandomForestRegressorParameters::default().with_n_trees(7).with_m(3).with_seed(mixed(5));
@@ -439,5 +437,113 @@ fn transformers_map_rows_as_smartcores_do() {
         same(&Svd::new(), bare.transform(&all).unwrap());
         let bare = lda::LDA::fit(&x, &y, lda::LDAParameters::default().with_n_components(2)).unwrap();
         same(&Lda::new().n_components(2), bare.transform(&all).unwrap());
+    }
+}
+
+#[test]
+fn any_regressor_of_smartcores_can_be_wrapped() {
+    use ensemble_core::{FitCost, Record, Registry};
+    let n = 80;
+    type Trees = et::ExtraTreesRegressor<f64, f64, SharedMatrix, Vec<f64>>;
+    type Line = lr::LinearRegression<f64, f64, SharedMatrix, Vec<f64>>;
+    let cost = |_| FitCost::default();
+    for (layout, hole) in layouts(n) {
+        let data = Data::regression(n, 3, layout, hole);
+        let (x, y) = data.dense();
+        let all = data.dense_all();
+        let p = et::ExtraTreesRegressorParameters::default().with_n_trees(3).with_seed(5);
+        let trees = fit(&Wrapped::<Trees, _>::new("mine.trees", p.clone(), cost), &data, None).unwrap();
+        let bare = et::ExtraTreesRegressor::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap();
+        assert_eq!(bits(&predict(&*trees, data.mat())), bits(&bare));
+        let p = lr::LinearRegressionParameters::default();
+        let line = fit(&Wrapped::<Line, _>::new("mine.line", p.clone(), cost), &data, None).unwrap();
+        let bare = lr::LinearRegression::<f64, f64, X, Y>::fit(&x, &y, p).unwrap().predict(&all).unwrap();
+        assert_eq!(bits(&predict(&*line, data.mat())), bits(&bare));
+        // Saved and loaded.
+        let mut registry = Registry::new();
+        Wrapped::<Trees, et::ExtraTreesRegressorParameters>::register_loader(&mut registry, "mine.trees");
+        Wrapped::<Line, lr::LinearRegressionParameters>::register_loader(&mut registry, "mine.line");
+        let dir = tempfile::tempdir().unwrap();
+        for model in [&trees, &line] {
+            let path = dir.path().join("m");
+            model.to_record().unwrap().save(&path).unwrap();
+            let back = registry.load_model(&Record::load(&path).unwrap()).unwrap();
+            assert_eq!(bits(&predict(&*back, data.mat())), bits(&predict(&**model, data.mat())));
+        }
+    }
+}
+
+/// What smartcore's own fits copy of a view: the bytes that the table of the README calls "1 x".
+#[test]
+fn only_normalised_and_decomposing_fits_copy_the_view() {
+    use smartcore::{
+        decomposition::{lda, pca, svd},
+        linear::logistic_regression as lg,
+        naive_bayes::{bernoulli, gaussian},
+    };
+    type S = SharedMatrix;
+    let n = 60;
+    for (layout, hole) in layouts(n) {
+        let data = Data::classes(n, 4, 2, layout, hole);
+        let (_, y) = data.dense();
+        let classes: Vec<u32> = y.iter().map(|v| *v as u32).collect();
+        let once = 8 * data.rows.len() as u64 * 4;
+        let copies = |what: &str, want: u64, fit: &dyn Fn(&S)| {
+            let copied = SharedMatrix::lend(data.train().x(), |x| {
+                fit(x);
+                x.copied_bytes()
+            });
+            assert_eq!(copied.unwrap(), want, "{what} {layout:?}");
+        };
+        copies("OLS stacks its own", 0, &|x| {
+            lr::LinearRegression::<f64, f64, S, Y>::fit(x, &y, Default::default()).unwrap();
+        });
+        copies("ridge", once, &|x| {
+            rr::RidgeRegression::<f64, f64, S, Y>::fit(x, &y, Default::default()).unwrap();
+        });
+        copies("lasso", 0, &|x| {
+            let p = la::LassoParameters::default().with_lazy_normalization(true).with_alpha(0.01);
+            la::Lasso::<f64, f64, S, Y>::fit(x, &y, p).unwrap();
+        });
+        copies("elastic net", 0, &|x| {
+            let p = en::ElasticNetParameters::default().with_lazy_normalization(true).with_alpha(0.01);
+            en::ElasticNet::<f64, f64, S, Y>::fit(x, &y, p).unwrap();
+        });
+        copies("regression tree", 0, &|x| {
+            dtr::DecisionTreeRegressor::<f64, f64, S, Y>::fit(x, &y, Default::default()).unwrap();
+        });
+        copies("classification tree", 0, &|x| {
+            dtc::DecisionTreeClassifier::<f64, u32, S, Vec<u32>>::fit(x, &classes, Default::default())
+                .unwrap();
+        });
+        copies("forests", 0, &|x| {
+            rfr::RandomForestRegressor::<f64, f64, S, Y>::fit(x, &y, Default::default()).unwrap();
+            let p = rfc::RandomForestClassifierParameters::default().with_n_trees(3);
+            rfc::RandomForestClassifier::<f64, u32, S, Vec<u32>>::fit(x, &classes, p).unwrap();
+        });
+        copies("boosting", 0, &|x| {
+            let p = XGRegressorParameters::default().with_n_estimators(3);
+            XGRegressor::<f64, f64, S, Y>::fit(x, &y, p).unwrap();
+        });
+        copies("Gaussian naive Bayes sorts its own", 0, &|x| {
+            let p = gaussian::GaussianNBParameters { priors: None };
+            gaussian::GaussianNB::<f64, u32, S, Vec<u32>>::fit(x, &classes, p).unwrap();
+        });
+        copies("Bernoulli naive Bayes", once, &|x| {
+            let p = bernoulli::BernoulliNBParameters::default();
+            bernoulli::BernoulliNB::<f64, u32, S, Vec<u32>>::fit(x, &classes, p).unwrap();
+        });
+        copies("logistic regression", 0, &|x| {
+            lg::LogisticRegression::<f64, u32, S, Vec<u32>>::fit(x, &classes, Default::default()).unwrap();
+        });
+        copies("PCA", once, &|x| {
+            pca::PCA::<f64, S>::fit(x, Default::default()).unwrap();
+        });
+        copies("SVD", once, &|x| {
+            svd::SVD::<f64, S>::fit(x, Default::default()).unwrap();
+        });
+        copies("LDA", 0, &|x| {
+            lda::LDA::<f64, S>::fit(x, &classes, Default::default()).unwrap();
+        });
     }
 }

@@ -325,7 +325,7 @@ fn classes_that_are_missing_get_zero_and_a_single_class_is_certain() {
             continue;
         }
         // Classes 1 and 3 of five.
-        let target = |_: &[f64], r: usize| if r % 2 == 0 { 1.0 } else { 3.0 };
+        let target = |_: &[f64], r: usize| if r.is_multiple_of(2) { 1.0 } else { 3.0 };
         let value =
             |r: usize, c: usize| (noise(r * 3 + c) * 3.0).floor() + if c == r % 2 { 2.0 } else { 0.0 };
         let data = Data::new((60, 3), (Order::F, 2), Rows::all_but(60, 20..30).unwrap(), value, target);
@@ -381,7 +381,8 @@ fn one_seed_gives_one_forest_and_another_seed_another() {
     let data = Data::regression(120, 5, (Order::C, 0), 30..50);
     let k = 3;
     let classes = Data::classes(120, 5, k, (Order::C, 0), 30..50);
-    let forests: [(&dyn Fn(u64) -> Arc<dyn Estimator>, &Data); 5] = [
+    type Make<'a> = &'a dyn Fn(u64) -> Arc<dyn Estimator>;
+    let forests: [(Make<'_>, &Data); 5] = [
         (&|s| Arc::new(RandomForestRegressor::new().n_estimators(5).random_state(s)), &data),
         (&|s| Arc::new(ExtraTreesRegressor::new().n_estimators(5).random_state(s)), &data),
         (&|s| Arc::new(XgRegressor::new().n_estimators(5).subsample(0.5).random_state(s)), &data),

@@ -26,7 +26,7 @@ pub enum LinearSolver {
 /// Ordinary least squares with an intercept, by smartcore's `LinearRegression`.
 ///
 /// Reads the rows where they lie. smartcore copies them once, with a column of ones beside, and decomposes the copy in place: the
-/// declared cost. [`ensemble_native`'s](https://docs.rs) regression needs no copy; this one is here to compare with.
+/// declared cost. `native.linear_regression` needs no copy; this one is here to compare with.
 ///
 /// Faults of smartcore 0.7.0 handled here:
 /// - QR returns NaN, or coefficients of 1e14 that cancel, for columns that are constant or copies of each other: an error here.

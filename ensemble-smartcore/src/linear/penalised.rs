@@ -96,9 +96,16 @@ fn column(x: &SharedMatrix) -> Vec<f64> {
     x.iterator(0).copied().collect()
 }
 
-/// The solver is called on the caller's thread where nothing recurses; one frame may still be deep.
+/// Call a solver on rows that are in memory already.
 fn solve<T: Send>(kind: &str, call: impl FnOnce() -> std::result::Result<T, Failed> + Send) -> Result<T> {
-    on_stack(1 << 22, || call().map_err(|e| failed(kind, &e)))
+    on_stack(1 << 22, || call().map_err(|e| unsolved(kind, &e)))
+}
+
+/// smartcore's word, and a way out where there is one: its line search gives up where rounding hides the descent.
+fn unsolved(kind: &str, error: &Failed) -> Error {
+    let text = failed(kind, error).to_string();
+    let advice = if text.contains("Exceeded") { "; a greater tol converges" } else { "" };
+    Error::unsupported(format!("{text}{advice}"))
 }
 
 /// What the three types say to the engine alike.
@@ -304,7 +311,7 @@ penalised_learner!(RidgeRegression, "smartcore.ridge_regression", |n, p| 16 * n 
 ///
 /// Merges: smartcore solves p + 1 rows with the normal equations of all rows, made from one pass's moments. Columns that do not
 /// vary get coefficient 0. The interior point stops when the duality gap is below `tol` of the dual objective; coefficients that
-/// are 0 at the optimum come out small, not 0, unless all are. With `normalize`, smartcore's own parameterisation on the rows where
+/// are 0 at the optimum come out small, not 0, unless all are. A `tol` below 1e-8 may be more than its line search can do: an error. With `normalize`, smartcore's own parameterisation on the rows where
 /// they lie: columns scaled to variance 1, and ||y - Xb||^2 + n alpha ||b||_1.
 ///
 /// Faults of smartcore 0.7.0 handled here: without `normalize` the intercept is the mean of y, wrong unless columns are centred;

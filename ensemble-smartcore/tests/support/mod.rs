@@ -1,5 +1,5 @@
 //! Tables that tests fit on: two runs of rows around a hole, in either order, with or without gaps in memory.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::sync::Arc;
 
