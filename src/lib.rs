@@ -32,22 +32,29 @@
 //! # Features
 //! - `native` (default): [`native`], learners and scalers whose fits merge.
 //! - `memmap` (default): [`memmap`], `.npy` and raw files read in place, spill files, rewired views.
+//! - `linfa`: `linfa`, the learners and transformers of linfa; `linfa-linear`, `linfa-elasticnet`, `linfa-logistic`, `linfa-trees`,
+//!   `linfa-ensemble`, `linfa-svm`, `linfa-bayes`, `linfa-nn`, `linfa-preprocessing` and `linfa-reduction` bring those of one crate.
+//! - `smartcore`: `smartcore`, the learners and transformers of smartcore.
 //! - `lapack`: native linear algebra by the system's OpenBLAS.
+//! - `conformance`: `conformance`, the contract of backends as checks.
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
+#[cfg(feature = "conformance")]
+pub use ensemble_core::conformance;
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Classes,
-    ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator, Event,
-    Extrema, FitContext, FitCost, Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView, Folds,
-    Friedman1, GatherFor, Heap, KFold, Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm,
+    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ClassScores,
+    Classes, ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator,
+    Event, Extrema, FitContext, FitCost, Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView,
+    Folds, Friedman1, GatherFor, Heap, KFold, Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm,
     LinearModel, Loaded, Loader, MAX_CLASSES, MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit,
     MergeTransform, MissingValues, Model, Moments, Monitor, Order, Parameter, Params, Pipeline,
     PipelineModel, Plan, Predicts, Record, Registry, Report, Result, Root, Rows, Scores, Scratch,
     ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table,
-    Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
-    fit_transform_by_merging, gather, minimal_requests, on_stack, predict_linear, same_type,
+    TableOpener, TableReference, Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts,
+    complements, fit_by_merging, fit_transform_by_merging, gather, minimal_requests, on_stack,
+    predict_linear, same_type,
 };
-#[cfg(feature = "linfa")]
+#[cfg(feature = "linfa-backend")]
 pub use ensemble_linfa as linfa;
 #[cfg(feature = "memmap")]
 pub use ensemble_memmap as memmap;
@@ -60,9 +67,11 @@ pub use ensemble_smartcore as smartcore;
 pub fn registry() -> Registry {
     #[allow(unused_mut)]
     let mut registry = Registry::new();
+    #[cfg(feature = "memmap")]
+    registry.open_tables_with(memmap::open_reference);
     #[cfg(feature = "native")]
     native::register(&mut registry);
-    #[cfg(feature = "linfa")]
+    #[cfg(feature = "linfa-backend")]
     linfa::register(&mut registry);
     #[cfg(feature = "smartcore")]
     smartcore::register(&mut registry);

@@ -107,13 +107,14 @@ pub(crate) struct Source {
 pub(crate) struct Fit {
     #[command(flatten)]
     pub(crate) source: Source,
-    /// The target: an .npy file of one value per row, or a column of the table (header name, or number from 0).
+    /// The target: an .npy file of one value per row, or a column of the table (header name, or number from 0). For classifiers
+    /// whole numbers, or words in CSV.
     #[arg(long, value_name = "y.npy|COLUMN")]
     pub(crate) target: Option<String>,
     /// A learner of the first layer: NAME=KIND[:param=value,...], transformers before it joined by ' | '. May be repeated.
     #[arg(long, value_name = "NAME=PIPELINE")]
     pub(crate) learner: Vec<String>,
-    /// The meta-learner. Default with several learners: native.nnls.
+    /// The meta-learner. Default with several learners, none a classifier: native.nnls.
     #[arg(long, value_name = "PIPELINE")]
     pub(crate) meta: Option<String>,
     /// Number of folds [default: 5].
@@ -143,6 +144,9 @@ pub(crate) struct Fit {
     /// Write the fitted ensemble here.
     #[arg(long, value_name = "OUT")]
     pub(crate) model: Option<PathBuf>,
+    /// In the model file, name rows that neighbour models keep by file instead of copying them. The table must stay as it is.
+    #[arg(long, requires = "model")]
+    pub(crate) by_reference: bool,
     /// Write the first layer's out-of-fold predictions here, rows x learners.
     #[arg(long, value_name = "OUT.npy")]
     pub(crate) oof: Option<PathBuf>,
@@ -166,7 +170,11 @@ pub(crate) struct Predict {
     /// The TOML file of the fit: its ordered categories are encoded alike. Columns of CSV are matched by name.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) spec: Option<PathBuf>,
-    /// Where predictions go: .npy, or .csv with the header `prediction`.
+    /// Write the probability of every class, rows x classes, instead of the most probable class.
+    #[arg(long)]
+    pub(crate) proba: bool,
+    /// Where predictions go: .npy, or .csv with the header `prediction`. Of a classifier they are labels; labels that are words
+    /// stand in .npy by their number.
     #[arg(long, value_name = "p.npy|p.csv")]
     pub(crate) out: PathBuf,
     /// Print one JSON object.

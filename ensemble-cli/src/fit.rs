@@ -36,7 +36,11 @@ fn prepare(a: &Fit) -> Result<(Asked, Input)> {
         output::check(out, &others)?;
         others.push(out);
     }
-    let input = input::open(&a.source, Some(target), &spec)?;
+    let classifies = asked.learner.classifies();
+    let input = input::open_to_fit(&a.source, target, classifies, &spec)?;
+    if let Some(classes) = &input.classes {
+        asked.learner = asked.learner.classes(classes.clone());
+    }
     let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref())?);
     asked.learner = asked.learner.scratch(Arc::new(spill));
     Ok((asked, input))
@@ -76,7 +80,11 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     // Both files are whole before either takes its name.
     let oof = a.oof.as_ref().map(|path| import::fill_npy(path, fitted.transform()?)).transpose()?;
     if let Some(path) = &a.model {
-        fitted.save(path)?;
+        if a.by_reference {
+            fitted.save_by_reference(path)?;
+        } else {
+            fitted.save(path)?;
+        }
     }
     oof.map(NpyWriter::finish).transpose()?;
     if a.json {
@@ -113,6 +121,11 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
         "{:<5}  {:<width$}  {:>12}  {:>10}  {:>9}  {:<10}  {:>10}\n",
         "layer", "learner", "CV RMSE", "std. err.", "seconds", "access", "copied"
     );
+    let classifies = learners.iter().any(|l| l.scores.as_ref().is_some_and(|s| s.classes.is_some()));
+    if classifies {
+        text.pop();
+        text += &format!("  {:>9}  {:>9}\n", "accuracy", "log loss");
+    }
     for l in learners {
         let (mean, se) = match &l.scores {
             Some(s) => (format!("{:.6}", s.cv_rmse_mean), format!("{:.6}", s.cv_rmse_se)),
@@ -126,6 +139,11 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
             l.access,
             Bytes(l.copied_bytes).to_string()
         );
+        if let Some(classes) = l.scores.as_ref().and_then(|s| s.classes.as_ref()) {
+            text.pop();
+            let log_loss = classes.cv_log_loss_mean.map_or("-".into(), |l| format!("{l:.5}"));
+            text += &format!("  {:>9.5}  {log_loss:>9}\n", classes.cv_accuracy_mean);
+        }
     }
     let t = &report.totals;
     text += &format!(

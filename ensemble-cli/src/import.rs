@@ -4,12 +4,12 @@
 //! as soon as they are mapped, so nothing is left behind, whatever ends the process.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
 use ensemble::{
-    Error, MatRef, Order, Result, Table,
+    Error, MAX_CLASSES, MatRef, Order, Result, Table,
     memmap::{MappedTable, NpyWriter},
 };
 
@@ -132,6 +132,28 @@ impl Sink {
 fn names(path: &Path, reader: &mut csv::Reader<std::fs::File>) -> Result<Vec<String>> {
     let header = reader.headers().map_err(|e| csv_error(path, &e))?;
     Ok(header.iter().map(|n| n.trim().to_owned()).collect())
+}
+
+/// The words of a column, in order; `None` when all its cells are numbers. Reads the file once.
+pub(crate) fn words(path: &Path, column: &str) -> Result<Option<Vec<String>>> {
+    let mut reader = csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?;
+    let names = names(path, &mut reader)?;
+    let Some(at) = names.iter().position(|n| n == column) else { return Ok(None) };
+    let (mut words, mut numbers) = (BTreeSet::new(), true);
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| csv_error(path, &e))? {
+        let cell = record.get(at).unwrap_or_default().trim();
+        if cell.is_empty() {
+            let line = record.position().map_or(0, csv::Position::line);
+            return Err(Error::format(path, format!("line {line}: the target '{column}' is empty")));
+        }
+        numbers &= fast_float2::parse::<f64, _>(cell).is_ok();
+        // Classes refuses so many; numbers may still all be different.
+        if words.len() <= MAX_CLASSES && !words.contains(cell) {
+            words.insert(cell.to_owned());
+        }
+    }
+    Ok((!numbers).then(|| words.into_iter().collect()))
 }
 
 /// Import numeric CSV with a header.

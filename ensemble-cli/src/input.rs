@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ensemble::{Error, FittedEnsemble, Result, Table, memmap::MappedTable};
+use ensemble::{Classes, Error, FittedEnsemble, Label, Result, Table, memmap::MappedTable};
 
 use crate::{
     arguments::Source,
@@ -20,6 +20,8 @@ pub(crate) struct Input {
     pub(crate) names: Vec<String>,
     /// Whether the file names its columns.
     pub(crate) named: bool,
+    /// Classes of a target of words, which `y` holds by number.
+    pub(crate) classes: Option<Classes>,
 }
 
 impl Input {
@@ -34,6 +36,10 @@ fn is_csv(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
 }
 
+fn is_npy(target: &str) -> bool {
+    Path::new(target).extension().is_some_and(|e| e == "npy")
+}
+
 fn raw_shape(text: &str) -> Result<(usize, usize)> {
     let parse = |t: &str| t.trim().parse::<usize>().ok().filter(|n| *n > 0);
     text.split_once('x')
@@ -44,32 +50,53 @@ fn raw_shape(text: &str) -> Result<(usize, usize)> {
 /// Open a table to predict. A CSV file's columns are matched by name with those the model was fitted on, when it knows them.
 pub(crate) fn open_to_predict(source: &Source, model: &FittedEnsemble, spec: &Spec) -> Result<Input> {
     if is_csv(&source.table) {
-        open_columns(source, None, spec, model.feature_names())
+        open_columns(source, None, spec.ordinals(), spec, model.feature_names())
     } else {
-        open(source, None, &Spec::default())
+        open(source, &Spec::default())
     }
 }
 
-/// Open a table and, when `target` is given, what is to be predicted.
-pub(crate) fn open(source: &Source, target: Option<&str>, spec: &Spec) -> Result<Input> {
-    open_columns(source, target, spec, None)
+/// Open a table as it is.
+pub(crate) fn open(source: &Source, spec: &Spec) -> Result<Input> {
+    open_columns(source, None, spec.ordinals(), spec, None)
+}
+
+/// Open a table and what is to be predicted. A target of words is numbered, in alphabetical order, for learners that classify.
+pub(crate) fn open_to_fit(source: &Source, target: &str, classifies: bool, spec: &Spec) -> Result<Input> {
+    let listed = || {
+        let option = |text: &String| text.split('=').next().is_some_and(|name| name.trim() == target);
+        source.ordinal.iter().any(option) || spec.ordinals().iter().any(|(column, _)| column == target)
+    };
+    let words = match classifies && is_csv(&source.table) && !is_npy(target) && !listed() {
+        true => import::words(&source.table, target)?,
+        false => None,
+    };
+    let mut ordinal = spec.ordinals();
+    let classes = match words {
+        Some(words) => {
+            ordinal.push((target.into(), words.clone()));
+            Some(Classes::new(words.into_iter().map(Label::Text))?)
+        }
+        None => None,
+    };
+    Ok(Input { classes, ..open_columns(source, Some(target), ordinal, spec, None)? })
 }
 
 fn open_columns(
     source: &Source,
     target: Option<&str>,
+    mut ordinal: Vec<(String, Vec<String>)>,
     spec: &Spec,
     wanted: Option<&[String]>,
 ) -> Result<Input> {
     let path = source.table.as_path();
-    let mut ordinal = spec.ordinals();
     for text in &source.ordinal {
         ordinal.push(import::parse_ordinal(text)?);
     }
     let mut drop: Vec<String> = spec.drop.clone();
     drop.extend(source.drop.iter().cloned());
     // A target that is a file is opened; any other is a column of the table.
-    let target_file = target.map(Path::new).filter(|t| t.extension().is_some_and(|e| e == "npy"));
+    let target_file = target.filter(|t| is_npy(t)).map(Path::new);
     let columns = Columns {
         drop: &drop,
         ordinal: &ordinal,
@@ -93,7 +120,7 @@ fn open_columns(
         };
         if columns.target.is_none() && drop.is_empty() && ordinal.is_empty() {
             let names = (0..table.as_mat().ncols()).map(|j| j.to_string()).collect();
-            return Ok(Input { x: table, y: y_file, imported_bytes: 0, names, named: false });
+            return Ok(Input { x: table, y: y_file, imported_bytes: 0, names, named: false, classes: None });
         }
         import::split(&table, path, &columns, &spill)?
     };
@@ -103,5 +130,6 @@ fn open_columns(
         imported_bytes: imported.bytes,
         names: imported.names,
         named: is_csv(path),
+        classes: None,
     })
 }

@@ -2,7 +2,10 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use ensemble::{BLOCK_ROWS, Bytes, Error, FittedEnsemble, MatRef, Order, Result, Table, registry};
+use ensemble::{
+    Access, BLOCK_ROWS, Built, Bytes, Classes, Error, FittedEnsemble, Kind, MatRef, Order, Predicts,
+    Registry, Result, Table, registry,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -44,9 +47,14 @@ fn model(path: &Path, json: bool) -> Result<()> {
         return output::print_json(&json!({
             "path": path, "file": path, "columns": ensemble.ncols(),
             "feature_names": ensemble.feature_names(), "layers": layers,
+            "classes": ensemble.classes().map(Classes::labels),
         }));
     }
     let mut text = format!("{}: super learner on {} columns", path.display(), ensemble.ncols());
+    if let Some(classes) = ensemble.classes() {
+        let labels: Vec<String> = classes.labels().iter().map(ToString::to_string).collect();
+        text += &format!("\nclasses {}", labels.join(", "));
+    }
     for (at, layer) in ensemble.layers().iter().enumerate() {
         for l in layer {
             text += &format!("\nlayer {at}  {:<16}  {}", l.name(), l.kind());
@@ -94,7 +102,7 @@ fn summaries(mat: MatRef<'_>) -> Vec<Summary> {
 
 fn table(a: &Inspect) -> Result<()> {
     let path = &a.source.table;
-    let input = input::open(&a.source, None, &Spec::default())?;
+    let input = input::open(&a.source, &Spec::default())?;
     let mat = input.x.as_mat();
     let order = if mat.order() == Order::C { "C" } else { "F" };
     let columns = summaries(mat);
@@ -125,30 +133,56 @@ fn table(a: &Inspect) -> Result<()> {
     output::print(&text)
 }
 
+/// What lists say of a kind besides its parameters.
+struct Listed {
+    /// regression, classification or transformation.
+    task: &'static str,
+    /// numbers, probabilities or votes, of a learner.
+    predicts: Option<Predicts>,
+    /// How it takes rows, with the parameters' defaults.
+    access: Access,
+}
+
+impl Listed {
+    fn new(registry: &Registry, kind: &Kind) -> Result<Self> {
+        Ok(match registry.build(kind.name)? {
+            Built::Transformer(t) => Self { task: "transformation", predicts: None, access: t.access() },
+            Built::Learner(learner) => {
+                let predicts = learner.predicts();
+                let task = if predicts.classifies() { "classification" } else { "regression" };
+                Self { task, predicts: Some(predicts), access: learner.access() }
+            }
+        })
+    }
+}
+
 /// List every kind that is compiled in.
 pub(crate) fn learners(a: &Learners) -> Result<()> {
     let registry = registry();
-    if a.json {
-        let kinds: Vec<Value> = registry
-            .kinds()
-            .map(|k| {
-                let parameters: Vec<Value> = k
-                    .parameters
-                    .iter()
-                    .map(|p| json!({ "name": p.name, "default": p.default, "meaning": p.meaning }))
-                    .collect();
-                json!({ "kind": k.name, "parameters": parameters })
-            })
-            .collect();
-        return output::print_json(&Value::Array(kinds));
-    }
+    let mut kinds = Vec::new();
     let mut text = String::new();
     for kind in registry.kinds() {
-        text += kind.name;
-        text.push('\n');
+        let listed = Listed::new(&registry, kind)?;
+        if a.json {
+            let parameters: Vec<Value> = kind
+                .parameters
+                .iter()
+                .map(|p| {
+                    json!({ "name": p.name, "default": p.default, "meaning": p.meaning, "aliases": p.aliases })
+                })
+                .collect();
+            kinds.push(json!({
+                "kind": kind.name, "backend": kind.backend, "task": listed.task,
+                "predicts": listed.predicts.map(|p| p.to_string()),
+                "access": listed.access.to_string(), "parameters": parameters,
+            }));
+            continue;
+        }
+        let what = listed.predicts.filter(|p| p.classifies()).map_or(String::new(), |p| format!(" ({p})"));
+        text += &format!("{:<44} {}{what}, {}\n", kind.name, listed.task, listed.access);
         for p in kind.parameters {
-            text += &format!("    {:<18} {:<10} {}\n", p.name, p.default, p.meaning);
+            text += &format!("    {:<24} {:<12} {}\n", p.name, p.default, p.meaning);
         }
     }
-    output::print(text.trim_end())
+    if a.json { output::print_json(&Value::Array(kinds)) } else { output::print(text.trim_end()) }
 }

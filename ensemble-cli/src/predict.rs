@@ -1,9 +1,9 @@
 //! `ensemble predict`.
 
-use std::{io::Write, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
 use ensemble::{
-    Error, FittedEnsemble, Result, Table,
+    Classes, Error, FittedEnsemble, Order, Result, Table,
     memmap::{MappedTable, NpyWriter},
     registry,
 };
@@ -32,11 +32,12 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
             x.ncols(),
         ));
     }
+    let output = Output::new(&model, a)?;
     if a.out.extension().is_some_and(|e| e == "csv") {
-        write_csv(&model, &input.x, &a.out)?;
+        write_csv(&output, &input.x, &a.out)?;
     } else {
-        let mut out = NpyWriter::create_vector(&a.out, x.nrows())?;
-        each_block(&model, &input.x, |values| out.write_rows(values))?;
+        let mut out = output.create_npy(&a.out, x.nrows())?;
+        output.each_block(&input.x, |values| out.write_rows(values))?;
         out.finish()?;
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -48,38 +49,92 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     output::print(&format!("{}: {} predictions in {seconds:.3} s", a.out.display(), x.nrows()))
 }
 
-fn each_block(
-    model: &FittedEnsemble,
-    table: &MappedTable,
-    mut write: impl FnMut(&[f64]) -> Result<()>,
-) -> Result<()> {
-    let x = table.as_mat();
-    let mut buffer = vec![0.0; ROWS.min(x.nrows())];
-    for (number, block) in x.row_blocks(ROWS).enumerate() {
-        let out = &mut buffer[..block.nrows()];
-        if let Some((row, column, value)) = block.first_not_finite() {
-            return Err(ensemble::ErrorKind::NotFinite {
-                table: table.describe(),
-                row: number * ROWS + row,
-                column,
-                value,
-            }
-            .into());
-        }
-        model.predict_into(block, out)?;
-        write(out)?;
-    }
-    Ok(())
+/// What is written for a row: a number or a label, or one probability per class.
+struct Output<'a> {
+    model: &'a FittedEnsemble,
+    /// Classes, when probabilities are asked for.
+    probabilities: Option<&'a Classes>,
 }
 
-fn write_csv(model: &FittedEnsemble, x: &MappedTable, path: &Path) -> Result<()> {
+impl<'a> Output<'a> {
+    fn new(model: &'a FittedEnsemble, a: &Predict) -> Result<Self> {
+        let classes = model.classes().filter(|_| model.classifies());
+        if a.proba && classes.is_none() {
+            return Err(Error::format(
+                &a.model,
+                "predicts numbers, so there are no probabilities; leave --proba out",
+            ));
+        }
+        Ok(Self { model, probabilities: classes.filter(|_| a.proba) })
+    }
+
+    fn ncols(&self) -> usize {
+        self.probabilities.map_or(1, Classes::len)
+    }
+
+    fn create_npy(&self, path: &Path, nrows: usize) -> Result<NpyWriter> {
+        match self.probabilities {
+            Some(classes) => NpyWriter::create(path, nrows, classes.len(), Order::C),
+            None => NpyWriter::create_vector(path, nrows),
+        }
+    }
+
+    /// The header of CSV.
+    fn names(&self) -> Vec<String> {
+        match self.probabilities {
+            Some(classes) => classes.labels().iter().map(ToString::to_string).collect(),
+            None => vec!["prediction".into()],
+        }
+    }
+
+    /// A value as CSV shows it.
+    fn text(&self, value: f64) -> String {
+        match self.model.classes() {
+            Some(classes) if self.model.classifies() && self.probabilities.is_none() => {
+                let label = classes.labels().iter().enumerate().find(|(c, _)| classes.number(*c) == value);
+                label.map_or_else(|| value.to_string(), |(_, label)| label.to_string())
+            }
+            _ => value.to_string(),
+        }
+    }
+
+    /// Predict block by block, in row order.
+    fn each_block(&self, table: &MappedTable, mut write: impl FnMut(&[f64]) -> Result<()>) -> Result<()> {
+        let (x, ncols) = (table.as_mat(), self.ncols());
+        let mut buffer = vec![0.0; ROWS.min(x.nrows()) * ncols];
+        for (number, block) in x.row_blocks(ROWS).enumerate() {
+            let out = &mut buffer[..block.nrows() * ncols];
+            if let Some((row, column, value)) = block.first_not_finite() {
+                return Err(ensemble::ErrorKind::NotFinite {
+                    table: table.describe(),
+                    row: number * ROWS + row,
+                    column,
+                    value,
+                }
+                .into());
+            }
+            match self.probabilities {
+                Some(_) => self.model.predict_proba_into(block, out)?,
+                None => self.model.predict_into(block, out)?,
+            }
+            write(out)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_csv(output: &Output<'_>, x: &MappedTable, path: &Path) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |e: std::io::Error| Error::io(path, "write", e);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
     {
-        let mut out = std::io::BufWriter::new(file.as_file_mut());
-        writeln!(out, "prediction").map_err(fail)?;
-        each_block(model, x, |values| values.iter().try_for_each(|v| writeln!(out, "{v}")).map_err(fail))?;
+        let mut out = csv::Writer::from_writer(file.as_file_mut());
+        let bad = |e: csv::Error| fail(e.into());
+        out.write_record(output.names()).map_err(bad)?;
+        output.each_block(x, |values| {
+            let mut rows = values.chunks_exact(output.ncols());
+            rows.try_for_each(|row| out.write_record(row.iter().map(|v| output.text(*v)))).map_err(bad)
+        })?;
         out.flush().map_err(fail)?;
     }
     file.as_file().sync_all().map_err(fail)?;

@@ -219,6 +219,11 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
     };
     // Non-negative least squares is the super learner's classical meta-learner.
     let default_meta = named.is_none() && widths.last().is_some_and(|w| *w > 1);
+    if default_meta && asked.classifies() {
+        return Err(Error::unsupported(
+            "several classifiers need a meta-learner, and there is no default for classes: name one with --meta",
+        ));
+    }
     let meta = if default_meta { Some(registry.pipeline("native.nnls")?) } else { named };
     if let Some(meta) = meta {
         asked = asked.meta_shared(meta);

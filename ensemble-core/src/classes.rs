@@ -10,6 +10,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -136,7 +137,7 @@ impl Classes {
     }
 
     /// Whether class c is the number c: a target of such labels needs no mapping.
-    pub(crate) fn are_codes(&self) -> bool {
+    pub(crate) fn are_numbers(&self) -> bool {
         (0..self.len()).all(|class| self.number(class) == class as f64)
     }
 
@@ -153,16 +154,16 @@ impl Classes {
         }
     }
 
-    pub(crate) fn to_record(&self) -> Record {
-        let labels = serde_json::to_value(&self.labels).expect("numbers and text");
-        Record::new("classes").with_field("labels", labels)
+    pub(crate) fn to_json(&self) -> Value {
+        serde_json::to_value(&self.labels).expect("numbers and text")
     }
 
-    pub(crate) fn from_record(record: &Record) -> Result<Self> {
-        let labels: Vec<Label> = serde_json::from_value(record.field("labels")?.clone())
-            .map_err(|e| Error::spec("classes", format!("labels of a saved model cannot be read: {e}")))?;
+    pub(crate) fn from_json(value: &Value) -> Result<Self> {
+        let bad = |what: String| Error::spec("classes", format!("labels of a saved model {what}"));
+        let labels: Vec<Label> =
+            serde_json::from_value(value.clone()).map_err(|e| bad(format!("cannot be read: {e}")))?;
         if !labels.is_sorted_by(|a, b| a < b) {
-            return Err(Error::spec("classes", "labels of a saved model are not in order"));
+            return Err(bad("are not in order".into()));
         }
         Self::new(labels)
     }
@@ -286,8 +287,8 @@ mod tests {
         assert_eq!(classes.labels(), [-1, 3, 7].map(Label::Integer));
         assert_eq!(y.map(|v| classes.class_of(v).unwrap()), [2, 0, 2, 1]);
         assert_eq!(classes.class_of(4.0), None);
-        assert!(!classes.are_codes());
-        assert_eq!(Classes::from_record(&classes.to_record()).unwrap(), classes);
+        assert!(!classes.are_numbers());
+        assert_eq!(Classes::from_json(&classes.to_json()).unwrap(), classes);
         let error = Classes::of(MatRef::column_vector(&[1.0, 0.5])).unwrap_err().to_string();
         assert!(error.contains("row 1") && error.contains("0.5"), "{error}");
         assert!(Classes::of(MatRef::column_vector(&[1.0, 1.0])).is_err(), "one class is none");

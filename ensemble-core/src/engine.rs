@@ -10,22 +10,24 @@ use std::{
 use rayon::prelude::*;
 
 use crate::{
+    classes::Classes,
     columns::Extrema,
     ensemble::{FittedEnsemble, FittedLearner, Learner, LearnerReport, Report, SuperLearner},
     error::{Error, ErrorKind, Result},
     estimator::{Access, FitContext, Fitted, Train, seal},
     fold::{Folds, permutation, seed_for},
-    gather::{GatherFor, gather, reorder},
+    gather::{GatherFor, class_number, gather, number_classes, reorder},
     ledger::{Ledger, Totals, Work, WorkKind},
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearForm, Model, predict_linear},
     moments::{MOMENTS, Moments},
     monitor::Event,
     plan::{
-        FoldWays, Plan, PredictionWay, SourceWay, StagePlan, Way, prediction_room, prediction_work, requests,
+        FoldWays, LearnerPlan, Plan, PredictionWay, SourceWay, StagePlan, Way, prediction_room,
+        prediction_work, requests,
     },
     rows::{FoldView, Rows},
-    score::{Scores, tree_sum},
+    score::{Losses, Scores},
     statistic::{
         BLOCK_ROWS, Block, SEQUENTIAL_BLOCKS, Statistic, StatisticContext, Statistics, absorb_tree,
         complements,
@@ -68,9 +70,10 @@ impl Source<'_> {
             Source::Stored(table) => each(table.as_mat().rows(rows)?),
             Source::Predicted { below, models } => below.block(fold, rows, &mut |x| {
                 let models = &models[fold];
-                let mut z = vec![0.0; x.nrows() * models.len()];
-                predict_all(x, models, MatMut::new(&mut z, x.nrows(), models.len(), Order::C)?)?;
-                each(MatRef::new(&z, x.nrows(), models.len(), Order::C)?)
+                let columns = width(models);
+                let mut z = vec![0.0; x.nrows() * columns];
+                predict_all(x, models, MatMut::new(&mut z, x.nrows(), columns, Order::C)?)?;
+                each(MatRef::new(&z, x.nrows(), columns, Order::C)?)
             }),
         }
     }
@@ -92,15 +95,24 @@ impl Source<'_> {
     }
 }
 
-/// Predict with every model, one column each; linear ones together, so that rows are read once.
-fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
+/// Prediction columns of models side by side.
+fn width(models: &[Arc<dyn Model>]) -> usize {
+    models.iter().map(|m| m.n_outputs()).sum()
+}
+
+/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
+pub(crate) fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
     let forms: Option<Vec<LinearForm<'_>>> = models.iter().map(|m| m.as_linear()).collect();
     match forms {
         Some(forms) => predict_linear(x, &forms, out),
-        None => models
-            .iter()
-            .enumerate()
-            .try_for_each(|(j, model)| model.predict_into(x, out.columns_mut(j..j + 1))),
+        None => {
+            let mut first = 0;
+            models.iter().try_for_each(|model| {
+                let columns = first..first + model.n_outputs();
+                first = columns.end;
+                model.predict_into(x, out.columns_mut(columns))
+            })
+        }
     }
 }
 
@@ -128,6 +140,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
     let start = Instant::now();
     let ledger = Ledger::new();
     let order = plan.shuffle.map(|seed| permutation(plan.rows, seed));
+    let classes = plan.classes.as_ref();
     let shuffled = match &order {
         None => None,
         Some(order) => {
@@ -139,16 +152,36 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
                 x.as_mat().shape().bytes(),
                 "write in fold order",
             ));
-            Some((
-                reorder(x.as_mat(), order, scratch, &ledger, "table in fold order")?.into_table(),
-                reorder(y.as_mat(), order, scratch, &ledger, "targets in fold order")?.into_table(),
-            ))
+            let in_order = reorder(x.as_mat(), order, scratch, &ledger, "table in fold order")?.into_table();
+            let mut targets = reorder(y.as_mat(), order, scratch, &ledger, "targets in fold order")?;
+            if let Some(classes) = classes.filter(|c| !c.are_numbers()) {
+                let mut column = targets.as_mat_mut();
+                for row in 0..order.len() {
+                    let label = column.as_ref().get(row, 0);
+                    column.set(row, 0, class_number(classes, label).map_err(|e| e.in_target(&y.describe()))?);
+                }
+            }
+            Some((in_order, targets.into_table()))
         }
+    };
+    let numbered = match classes {
+        Some(classes) if shuffled.is_none() && !classes.are_numbers() => Some(
+            number_classes(y.as_mat(), classes, sl.scratch.as_ref(), &ledger)
+                .map_err(|e| e.in_target(&y.describe()))?
+                .into_table(),
+        ),
+        _ => None,
     };
     let (source, y_table, handles) = match &shuffled {
         Some((x, y)) => (Source::Stored(Arc::clone(x)), y.as_ref(), (x.handle(), y.handle())),
-        None => (Source::Table(x), y, (x.handle(), y.handle())),
+        None => {
+            let y = numbered.as_deref().unwrap_or(y);
+            (Source::Table(x), y, (x.handle(), y.handle()))
+        }
     };
+    if let Some(classes) = &sl.classes {
+        check_classes(y_table.as_mat(), classes).map_err(|e| e.in_target(&y.describe()))?;
+    }
     let target = y_table.as_mat().column(0).ok_or_else(|| Error::unsupported("the target has gaps"))?;
     let stages = sl.stages();
     let mut below: Option<Below<'_>> = None;
@@ -183,6 +216,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
             handle,
             y_handle: handles.1.clone(),
             keep_models: at + 1 < stages.len(),
+            n_classes: classes.map(Classes::len),
             // Faults are told in the input's terms, also when rows were written in fold order.
             x_name: if at == 0 { x.describe() } else { source.describe() },
             y_name: y.describe(),
@@ -219,6 +253,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         rows: plan.rows,
         columns: plan.columns,
         fold_sizes: plan.folds.sizes(),
+        classes: plan.classes.as_ref().map(|c| c.labels().into()),
         threads: rayon::current_num_threads(),
         wall_seconds: start.elapsed().as_secs_f64(),
         totals: Totals::of(&work),
@@ -231,6 +266,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         stages: fitted_stages,
         ncols: plan.columns,
         feature_names: None,
+        classes: plan.classes,
         report: Some(report),
         out_of_fold,
     })
@@ -280,6 +316,8 @@ struct Stage<'s, 'a> {
     y_handle: Option<Arc<dyn Table>>,
     /// Models of folds are needed by the stage above.
     keep_models: bool,
+    /// Classes of the target, when a learner classifies.
+    n_classes: Option<usize>,
     x_name: String,
     y_name: String,
     order: Option<&'s [u32]>,
@@ -290,8 +328,8 @@ struct OpaqueFit {
     learner: usize,
     held_out: usize,
     model: Option<Arc<dyn Model>>,
-    /// Sums of squared errors, block by block.
-    errors: Vec<f64>,
+    /// Losses, block by block.
+    losses: Vec<Losses>,
     seconds: f64,
 }
 
@@ -325,7 +363,8 @@ impl Stage<'_, '_> {
             self.step("statistics", None);
         }
 
-        let shape = Shape { nrows: self.y.len(), ncols: self.learners.len() };
+        let ncols = self.plan.learners.last().map_or(0, |l| l.columns.end);
+        let shape = Shape { nrows: self.y.len(), ncols };
         let mut stored: Option<Box<dyn ScratchMatrix>> = if self.plan.predictions.is_stored() {
             let room = prediction_room(self.sl, shape.bytes(), &Heap);
             self.ledger.write(prediction_work(self.sl, self.at, shape.bytes(), "out-of-fold predictions"));
@@ -333,7 +372,7 @@ impl Stage<'_, '_> {
         } else {
             None
         };
-        let mut errors: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); self.learners.len()]; k];
+        let mut losses: Vec<Vec<Vec<Losses>>> = vec![vec![Vec::new(); self.learners.len()]; k];
         {
             let columns = stored.as_mut().map(|s| split_folds(s.as_mat_mut(), self.folds));
             if self.plan.predictions != PredictionWay::None && !merging.is_empty() {
@@ -341,7 +380,7 @@ impl Stage<'_, '_> {
                 let sums = self.predict_merging(&merging, &models, columns.as_deref())?;
                 for (fold, sums) in sums.into_iter().enumerate() {
                     for (j, sums) in merging.iter().zip(sums) {
-                        errors[fold][*j] = sums;
+                        losses[fold][*j] = sums;
                     }
                 }
             }
@@ -349,13 +388,13 @@ impl Stage<'_, '_> {
                 for fit in self.fit_opaque(&opaque, columns.as_deref())? {
                     seconds[fit.learner] += fit.seconds;
                     if fit.held_out < k {
-                        errors[fit.held_out][fit.learner] = fit.errors;
+                        losses[fit.held_out][fit.learner] = fit.losses;
                     }
                     models[fit.held_out][fit.learner] = fit.model;
                 }
             }
         }
-        let scores = self.scores(fold_statistics.as_deref(), &models, &errors)?;
+        let scores = self.scores(fold_statistics.as_deref(), &models, &losses)?;
         let full = models.pop().expect("K + 1 sets");
         let full = full.into_iter().map(|m| m.expect("every learner is fitted on all rows")).collect();
         let fold_models = if self.keep_models {
@@ -369,7 +408,7 @@ impl Stage<'_, '_> {
 
     fn ncols(&self) -> usize {
         match self.source.as_ref() {
-            Source::Predicted { models, .. } => models.first().map_or(0, Vec::len),
+            Source::Predicted { models, .. } => models.first().map_or(0, |m| width(m)),
             source => source.table().map_or(0, |t| t.as_mat().ncols()),
         }
     }
@@ -469,7 +508,8 @@ impl Stage<'_, '_> {
     }
 
     fn statistic_context(&self) -> StatisticContext {
-        StatisticContext::new(self.ncols()).with_tables(self.handle.as_ref(), self.y_handle.as_ref())
+        StatisticContext { n_classes: self.n_classes, ..StatisticContext::new(self.ncols()) }
+            .with_tables(self.handle.as_ref(), self.y_handle.as_ref())
     }
 
     /// Fit all merging learners on all training sets; returns each fold's statistics.
@@ -521,7 +561,10 @@ impl Stage<'_, '_> {
             for (j, set, time, fitted) in outcomes {
                 seconds[j] += time;
                 match fitted {
-                    Fitted::Model(model) => models[set][j] = Some(model),
+                    Fitted::Model(model) => {
+                        self.check_width(j, model.as_ref()).map_err(|e| self.named(e, j, set))?;
+                        models[set][j] = Some(model);
+                    }
                     Fitted::Needs(needs) => {
                         if needs.iter().all(|n| sets[set].has(&n.key())) {
                             let again = Error::unsupported("it asks again for statistics it already has");
@@ -563,36 +606,53 @@ impl Stage<'_, '_> {
         error.in_learner(&self.learners[learner].name, self.at, fold)
     }
 
+    /// That a model predicts as many columns as its learner declared.
+    fn check_width(&self, learner: usize, model: &dyn Model) -> Result<()> {
+        let planned = &self.plan.learners[learner];
+        if model.n_outputs() == planned.columns.len() {
+            return Ok(());
+        }
+        let what = format!("columns that a model predicts whose learner declared {}", planned.predicts);
+        Err(Error::shape(what, planned.columns.len(), model.n_outputs()))
+    }
+
     /// Predict every fold with the merging learners fitted without it, into `columns` where predictions are stored. Returns
-    /// sums of squared errors, `[fold][learner][block]`.
+    /// losses, `[fold][learner][block]`.
     #[tracing::instrument(skip_all, fields(layer = self.at))]
     fn predict_merging(
         &self,
         merging: &[usize],
         models: &[Vec<Option<Arc<dyn Model>>>],
         columns: Option<&[Mutex<MatMut<'_>>]>,
-    ) -> Result<Vec<Vec<Vec<f64>>>> {
+    ) -> Result<Vec<Vec<Vec<Losses>>>> {
+        let places: Vec<Range<usize>> =
+            merging.iter().map(|j| self.plan.learners[*j].columns.clone()).collect();
         (0..self.folds.len())
             .into_par_iter()
             .map(|fold| {
                 let range = self.folds.range(fold);
                 let own: Vec<Arc<dyn Model>> =
                     merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
-                let sums: Vec<Vec<f64>> = par_blocks(&range)
+                let sums: Vec<Vec<Losses>> = par_blocks(&range)
                     .map(|b| {
                         let rows = block_rows(&range, b);
-                        let mut sums = vec![0.0; own.len()];
+                        let mut sums = vec![Losses::default(); own.len()];
                         self.source.block(fold, rows.clone(), &mut |x| {
-                            let mut z = vec![0.0; x.nrows() * own.len()];
-                            let out = MatMut::new(&mut z, x.nrows(), own.len(), Order::C)?;
+                            let ncols = width(&own);
+                            let mut z = vec![0.0; x.nrows() * ncols];
+                            let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
                             guarded(|| predict_all(x, &own, out))
                                 .map_err(|e| self.named(e, merging[0], fold))?;
-                            let z = MatRef::new(&z, x.nrows(), own.len(), Order::C)?;
+                            let z = MatRef::new(&z, x.nrows(), ncols, Order::C)?;
+                            let mut first = 0;
                             for (a, sum) in sums.iter_mut().enumerate() {
-                                *sum = squared_error(z.column_view(a), &self.y[rows.clone()]);
+                                let columns = first..first + places[a].len();
+                                first = columns.end;
+                                let predicts = self.plan.learners[merging[a]].predicts;
+                                *sum = Losses::of(z, columns, predicts, &self.y[rows.clone()]);
                             }
                             if let Some(columns) = columns {
-                                store(&columns[fold], rows.start - range.start, merging, z);
+                                store(&columns[fold], rows.start - range.start, &places, z);
                             }
                             Ok(())
                         })?;
@@ -652,13 +712,14 @@ impl Stage<'_, '_> {
                         ledger: self.ledger,
                         table: self.handle.as_ref(),
                         target: self.y_handle.as_ref(),
-                        n_classes: None,
+                        n_classes: self.n_classes,
                     };
                     guarded(|| learner.estimator.fit(train, &cx))
                 })
                 .map_err(|e| self.named(e, j, set))?;
             let seconds = start.elapsed().as_secs_f64();
-            let errors = match fold {
+            self.check_width(j, model.as_ref()).map_err(|e| self.named(e, j, set))?;
+            let losses = match fold {
                 Some(f) => {
                     self.predict_fold(j, f, model.as_ref(), columns).map_err(|e| self.named(e, j, set))?
                 }
@@ -667,7 +728,7 @@ impl Stage<'_, '_> {
             self.step(&learner.name, fold);
             // A stage above that streams predictions reads linear models again; others may be large and go.
             let keep = fold.is_none() || (self.keep_models && learner.estimator.is_linear());
-            Ok(OpaqueFit { learner: j, held_out: set, model: keep.then_some(model), errors, seconds })
+            Ok(OpaqueFit { learner: j, held_out: set, model: keep.then_some(model), losses, seconds })
         };
         if serial {
             opaque.iter().map(|j| run(*j)).collect()
@@ -682,24 +743,24 @@ impl Stage<'_, '_> {
         fold: usize,
         model: &dyn Model,
         columns: Option<&[Mutex<MatMut<'_>>]>,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Vec<Losses>> {
         let range = self.folds.range(fold);
-        if model.n_outputs() != 1 {
-            return Err(Error::shape("columns that a learner predicts", 1, model.n_outputs()));
-        }
+        let LearnerPlan { columns: place, predicts, .. } = &self.plan.learners[j];
+        let ncols = place.len();
         par_blocks(&range)
             .map(|b| {
                 let rows = block_rows(&range, b);
-                let mut z = vec![0.0; rows.len()];
+                let mut z = vec![0.0; rows.len() * ncols];
                 self.source.block(fold, rows.clone(), &mut |x| {
-                    guarded(|| model.predict_into(x, MatMut::column_vector(&mut z)))
+                    let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
+                    guarded(|| model.predict_into(x, out))
                 })?;
-                let z = MatRef::column_vector(&z);
+                let z = MatRef::new(&z, rows.len(), ncols, Order::C)?;
                 if let Some(columns) = columns {
-                    store(&columns[fold], rows.start - range.start, &[j], z);
+                    store(&columns[fold], rows.start - range.start, std::slice::from_ref(place), z);
                 }
                 self.passed(&range, b)?;
-                Ok(squared_error(z, &self.y[rows]))
+                Ok(Losses::of(z, 0..ncols, *predicts, &self.y[rows]))
             })
             .collect()
     }
@@ -708,15 +769,15 @@ impl Stage<'_, '_> {
         &self,
         statistics: Option<&[Statistics]>,
         models: &[Vec<Option<Arc<dyn Model>>>],
-        errors: &[Vec<Vec<f64>>],
+        losses: &[Vec<Vec<Losses>>],
     ) -> Result<Option<Vec<Scores>>> {
         if !self.plan.cross_validated {
             return Ok(None);
         }
         let sizes = self.folds.sizes();
-        let mut sums: Vec<Vec<(f64, usize)>> = vec![Vec::new(); self.learners.len()];
+        let mut sums: Vec<Vec<(Losses, usize)>> = vec![Vec::new(); self.learners.len()];
         if self.plan.scored_by_statistics && self.plan.predictions == PredictionWay::None {
-            let mut exact: Option<Vec<Vec<Vec<f64>>>> = None;
+            let mut exact: Option<Vec<Vec<Vec<Losses>>>> = None;
             for (fold, statistics) in statistics.unwrap_or_default().iter().enumerate() {
                 let moments = statistics.get::<Moments>(&MOMENTS)?;
                 for (j, sums) in sums.iter_mut().enumerate() {
@@ -730,24 +791,24 @@ impl Stage<'_, '_> {
                     })?;
                     let algebra = moments.residual_sum_of_squares(&form);
                     // Where the algebra cancels, the residuals themselves are summed, in one more pass.
-                    let sum = if let Some(sum) = algebra {
-                        sum
+                    let sum = if let Some(squared) = algebra {
+                        Losses::squared(squared)
                     } else {
                         if exact.is_none() {
                             self.pass("out-of-fold predictions");
                             let all: Vec<usize> = (0..self.learners.len()).collect();
                             exact = Some(self.predict_merging(&all, models, None)?);
                         }
-                        exact.as_ref().map_or(f64::NAN, |e| tree_sum(&e[fold][j]))
+                        Losses::sum(exact.as_ref().map_or(&[], |e| &e[fold][j]))
                     };
                     sums.push((sum, sizes[fold]));
                 }
             }
         } else {
-            for (fold, errors) in errors.iter().enumerate() {
-                for (j, parts) in errors.iter().enumerate() {
-                    let sum = tree_sum(parts);
-                    if !sum.is_finite() {
+            for (fold, losses) in losses.iter().enumerate() {
+                for (j, parts) in losses.iter().enumerate() {
+                    let sum = Losses::sum(parts);
+                    if !sum.squared.is_finite() {
                         let what = Error::unsupported(
                             "it predicted values that are not finite, or whose squares overflow",
                         );
@@ -757,7 +818,8 @@ impl Stage<'_, '_> {
                 }
             }
         }
-        Ok(Some(sums.iter().map(|s| Scores::new(s)).collect()))
+        let predicts = self.plan.learners.iter().map(|l| l.predicts);
+        Ok(Some(sums.iter().zip(predicts).map(|(s, predicts)| Scores::new(s, predicts)).collect()))
     }
 
     fn report(&self, j: usize, learner: &Learner, fit: &StageFit) -> LearnerReport {
@@ -815,11 +877,6 @@ fn all_finite(x: MatRef<'_>) -> bool {
     })
 }
 
-/// Sum of squared errors of one column of predictions, in row order.
-fn squared_error(z: MatRef<'_>, y: &[f64]) -> f64 {
-    y.iter().enumerate().map(|(r, y)| (y - z.get(r, 0)) * (y - z.get(r, 0))).sum()
-}
-
 /// Cut prediction columns by fold, each behind its own lock: blocks of one fold are written one at a time.
 fn split_folds<'m>(mut columns: MatMut<'m>, folds: &Folds) -> Vec<Mutex<MatMut<'m>>> {
     let mut parts = Vec::with_capacity(folds.len());
@@ -832,13 +889,25 @@ fn split_folds<'m>(mut columns: MatMut<'m>, folds: &Folds) -> Vec<Mutex<MatMut<'
 }
 
 /// Write a block of predictions into the columns of its learners.
-fn store(fold: &Mutex<MatMut<'_>>, first_row: usize, learners: &[usize], z: MatRef<'_>) {
+fn store(fold: &Mutex<MatMut<'_>>, first_row: usize, places: &[Range<usize>], z: MatRef<'_>) {
     let mut columns = fold.lock().unwrap_or_else(PoisonError::into_inner);
     for row in 0..z.nrows() {
-        for (a, j) in learners.iter().enumerate() {
-            columns.set(first_row + row, *j, z.get(row, a));
+        for (from, to) in places.iter().cloned().flatten().enumerate() {
+            columns.set(first_row + row, to, z.get(row, from));
         }
     }
+}
+
+/// That every target is a class number.
+fn check_classes(y: MatRef<'_>, classes: &Classes) -> Result<()> {
+    let fault = (0..y.nrows()).map(|row| (row, y.get(row, 0))).find(|(_, value)| {
+        let class = *value as usize;
+        class as f64 != *value || class >= classes.len()
+    });
+    fault.map_or(Ok(()), |(row, value)| {
+        let reason = format!("row {row} holds {value}, which is no class number below {}", classes.len());
+        Err(ErrorKind::Classes { reason }.into())
+    })
 }
 
 /// The views of one training set, as planned.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
+    classes::{Classes, Label, most_probable},
     engine,
     error::{Error, ErrorKind, Result},
     estimator::{Estimator, Transformer},
@@ -159,6 +160,7 @@ pub struct SuperLearner {
     pub(crate) monitor: Arc<dyn Monitor>,
     pub(crate) out_of_fold: bool,
     pub(crate) score_meta: bool,
+    pub(crate) classes: Option<Classes>,
 }
 
 impl SuperLearner {
@@ -175,6 +177,7 @@ impl SuperLearner {
             monitor: Arc::new(Silent),
             out_of_fold: false,
             score_meta: true,
+            classes: None,
         }
     }
 
@@ -247,6 +250,19 @@ impl SuperLearner {
     pub fn without_meta_score(mut self) -> Self {
         self.score_meta = false;
         self
+    }
+
+    /// The classes of the target, for targets that hold class numbers of labels that are words, as [`Classes::encode`] gives
+    /// them. Without it, classes are the whole numbers that the target holds.
+    #[must_use]
+    pub fn classes(mut self, classes: Classes) -> Self {
+        self.classes = Some(classes);
+        self
+    }
+
+    /// Whether a learner classifies, so that the target holds classes.
+    pub fn classifies(&self) -> bool {
+        self.stages().into_iter().flatten().any(|l| l.estimator.predicts().classifies())
     }
 
     /// What a fit on these tables will do, before anything runs: ways, copies, passes, bytes.
@@ -337,6 +353,9 @@ pub struct Report {
     pub columns: usize,
     /// Rows held out by each fold.
     pub fold_sizes: Vec<usize>,
+    /// Labels of the target's classes, when a learner classifies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Label>>,
     /// Threads of the pool.
     pub threads: usize,
     /// Seconds from plan to last fit.
@@ -359,11 +378,17 @@ impl Report {
     }
 }
 
+/// Prediction columns of a layer.
+fn stage_width(stage: &[FittedLearner]) -> usize {
+    stage.iter().map(|l| l.model.n_outputs()).sum()
+}
+
 /// A fitted super learner.
 pub struct FittedEnsemble {
     pub(crate) stages: Vec<Vec<FittedLearner>>,
     pub(crate) ncols: usize,
     pub(crate) feature_names: Option<Vec<String>>,
+    pub(crate) classes: Option<Classes>,
     pub(crate) report: Option<Report>,
     pub(crate) out_of_fold: Option<Arc<dyn Table>>,
 }
@@ -411,7 +436,22 @@ impl FittedEnsemble {
         self.report.as_ref()
     }
 
-    /// The first layer's out-of-fold predictions, rows x learners in the input's order, when
+    /// The classes of the target it was fitted on, when a learner classifies.
+    pub fn classes(&self) -> Option<&Classes> {
+        self.classes.as_ref()
+    }
+
+    /// Whether it predicts classes: its last learner is a classifier.
+    pub fn classifies(&self) -> bool {
+        self.n_outputs() > 1
+    }
+
+    /// Columns of the last learner's predictions: 1 for numbers, one per class of a classifier.
+    fn n_outputs(&self) -> usize {
+        self.stages.last().map_or(0, |stage| stage[0].model.n_outputs())
+    }
+
+    /// The first layer's out-of-fold predictions, rows x learners (one column per class of a classifier) in the input's order, when
     /// [`SuperLearner::keep_out_of_fold`] asked for them. No copy.
     ///
     /// # Errors
@@ -424,23 +464,65 @@ impl FittedEnsemble {
         })
     }
 
-    /// Predict `x` into `out`, one value per row, in parallel blocks. Allocates one block of predictions per thread and layer.
+    /// Predict `x` into `out`, one value per row, in parallel blocks: a number, or the most probable class's label as
+    /// [`Classes::number`] writes it, the first of equally probable ones. Allocates one block of predictions per thread and layer.
     ///
     /// # Errors
     /// When `x` has another number of columns or `out` another length, or a backend fails.
     pub fn predict_into(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+        if out.len() != x.nrows() {
+            return Err(Error::shape("rows of the prediction buffer", x.nrows(), out.len()));
+        }
+        let k = self.n_outputs();
+        if k == 1 {
+            return self.predict_rows(x, out, 1, &|x, out| self.predict_block(0, x, out));
+        }
+        let classes = self.classes.as_ref().ok_or_else(|| Error::unsupported("the classes are not known"))?;
+        self.predict_rows(x, out, 1, &|x, out| {
+            let mut z = vec![0.0; x.nrows() * k];
+            self.predict_block(0, x, &mut z)?;
+            for (out, row) in out.iter_mut().zip(z.chunks_exact(k)) {
+                *out = classes.number(most_probable(row.iter().copied()));
+            }
+            Ok(())
+        })
+    }
+
+    /// Predict the probability of every class of the rows of `x` into `out`, rows x classes in C order, as
+    /// [`FittedEnsemble::predict_into`] does.
+    ///
+    /// # Errors
+    /// As there, and when the ensemble predicts numbers.
+    pub fn predict_proba_into(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+        let k = self.n_outputs();
+        if !self.classifies() {
+            return Err(Error::unsupported(
+                "the ensemble predicts numbers, not classes: its last learner is a regressor",
+            ));
+        }
+        if out.len() != x.nrows() * k {
+            return Err(Error::shape("values of the probability buffer", x.nrows() * k, out.len()));
+        }
+        self.predict_rows(x, out, k, &|x, out| self.predict_block(0, x, out))
+    }
+
+    /// Predict blocks of rows in parallel, `ncols` values of `out` a row.
+    fn predict_rows(
+        &self,
+        x: MatRef<'_>,
+        out: &mut [f64],
+        ncols: usize,
+        predict: &(dyn Fn(MatRef<'_>, &mut [f64]) -> Result<()> + Sync),
+    ) -> Result<()> {
         /// Blocks per task: predictions are cheap, tasks are not free.
         const CHUNK: usize = 8 * BLOCK_ROWS;
         if x.ncols() != self.ncols {
             return Err(Error::shape("columns to predict from", self.ncols, x.ncols()));
         }
-        if out.len() != x.nrows() {
-            return Err(Error::shape("rows of the prediction buffer", x.nrows(), out.len()));
-        }
-        out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(chunk, out)| {
-            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
+        out.par_chunks_mut(CHUNK * ncols).enumerate().try_for_each(|(chunk, out)| {
+            for (block, out) in out.chunks_mut(BLOCK_ROWS * ncols).enumerate() {
                 let start = chunk * CHUNK + block * BLOCK_ROWS;
-                self.predict_block(0, x.rows(start..start + out.len())?, out)?;
+                predict(x.rows(start..start + out.len() / ncols)?, out)?;
             }
             Ok(())
         })
@@ -450,16 +532,20 @@ impl FittedEnsemble {
         let learners = &self.stages[stage];
         if stage + 1 == self.stages.len() {
             let model = &learners[0].model;
-            let out = MatMut::column_vector(out);
+            let out = MatMut::new(out, x.nrows(), model.n_outputs(), Order::C)?;
             check_prediction(model.as_ref(), x, &out)?;
             return model.predict_into(x, out);
         }
-        let mut z = vec![0.0; x.nrows() * learners.len()];
-        let mut columns = MatMut::new(&mut z, x.nrows(), learners.len(), Order::C)?;
-        for (j, learner) in learners.iter().enumerate() {
-            learner.model.predict_into(x, columns.columns_mut(j..j + 1))?;
+        let width = stage_width(learners);
+        let mut z = vec![0.0; x.nrows() * width];
+        let mut columns = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
+        let mut first = 0;
+        for learner in learners {
+            let place = first..first + learner.model.n_outputs();
+            first = place.end;
+            learner.model.predict_into(x, columns.columns_mut(place))?;
         }
-        self.predict_block(stage + 1, MatRef::new(&z, x.nrows(), learners.len(), Order::C)?, out)
+        self.predict_block(stage + 1, MatRef::new(&z, x.nrows(), width, Order::C)?, out)
     }
 
     /// Predict a whole table into a new vector: 8 bytes a row.
@@ -472,14 +558,40 @@ impl FittedEnsemble {
         Ok(out)
     }
 
+    /// Predict the probabilities of a whole table into a new vector, rows x classes in C order: 8 bytes a row and class.
+    ///
+    /// # Errors
+    /// As [`FittedEnsemble::predict_proba_into`].
+    pub fn predict_proba(&self, x: &dyn Table) -> Result<Vec<f64>> {
+        let mut out = vec![0.0; x.as_mat().nrows() * self.n_outputs()];
+        self.predict_proba_into(x.as_mat(), &mut out)?;
+        Ok(out)
+    }
+
     /// Write the models fitted on all rows to a file: versioned, checksummed, whole or not at all.
     ///
     /// # Errors
     /// When a model cannot be saved, or [`ErrorKind::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.to_record(|model| model.to_record())?.save(path.as_ref())
+    }
+
+    /// As [`FittedEnsemble::save`], but models that keep training rows name them by file and row: a small model file that needs
+    /// the table beside it, unchanged.
+    ///
+    /// # Errors
+    /// As there, and when such a model's rows are in no file that stays; see [`Table::reference`].
+    pub fn save_by_reference(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.to_record(|model| model.to_record_by_reference())?.save(path.as_ref())
+    }
+
+    fn to_record(&self, each: impl Fn(&dyn Model) -> Result<Record>) -> Result<Record> {
         let mut record = Record::new(Self::RECORD).with_field("columns", self.ncols);
         if let Some(names) = &self.feature_names {
             record = record.with_field("feature_names", names.clone());
+        }
+        if let Some(classes) = &self.classes {
+            record = record.with_field("classes", classes.to_json());
         }
         for stage in &self.stages {
             let mut layer = Record::new("layer");
@@ -487,12 +599,12 @@ impl FittedEnsemble {
                 let child = Record::new("learner")
                     .with_text("name", &learner.name)
                     .with_text("kind", &learner.kind)
-                    .with_child(learner.model.to_record()?);
+                    .with_child(each(learner.model.as_ref())?);
                 layer = layer.with_child(child);
             }
             record = record.with_child(layer);
         }
-        record.save(path.as_ref())
+        Ok(record)
     }
 
     /// Read what [`FittedEnsemble::save`] wrote, with the backends in `registry`.
@@ -520,6 +632,7 @@ impl FittedEnsemble {
             stages.push(learners);
         }
         let ncols = record.count("columns")?;
+        let classes = record.field("classes").ok().map(Classes::from_json).transpose()?;
         let mut width = ncols;
         for (at, stage) in stages.iter().enumerate() {
             let last = at + 1 == stages.len();
@@ -529,12 +642,18 @@ impl FittedEnsemble {
             {
                 return Err(fail("the layers of the saved ensemble do not fit each other"));
             }
-            width = stage.len();
+            let outputs = |l: &FittedLearner| l.model.n_outputs();
+            let fits = |n: usize| n == 1 || classes.as_ref().is_some_and(|c| c.len() == n);
+            if !stage.iter().all(|l| fits(outputs(l))) {
+                return Err(fail("a model of the saved ensemble does not fit its classes"));
+            }
+            width = stage_width(stage);
         }
         if stages.is_empty() {
             return Err(fail("the saved ensemble has no layers"));
         }
-        let mut loaded = Self { stages, ncols, feature_names: None, report: None, out_of_fold: None };
+        let mut loaded =
+            Self { stages, ncols, feature_names: None, classes, report: None, out_of_fold: None };
         if let Ok(names) = record.field("feature_names") {
             let names = names.as_array().into_iter().flatten().filter_map(|n| n.as_str().map(String::from));
             loaded.set_feature_names(names.collect())?;

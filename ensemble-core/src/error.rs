@@ -156,6 +156,16 @@ impl Error {
         ErrorKind::Io { path: path.into(), action: action.into(), source }.into()
     }
 
+    /// An [`ErrorKind::Classes`] with the name of the target in front; other errors as they are.
+    pub(crate) fn in_target(self, target: &str) -> Self {
+        match *self.0 {
+            ErrorKind::Classes { reason } => {
+                ErrorKind::Classes { reason: format!("{target}: {reason}") }.into()
+            }
+            _ => self,
+        }
+    }
+
     /// An [`ErrorKind::Format`].
     pub fn format(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         ErrorKind::Format { path: path.into(), what: what.into() }.into()

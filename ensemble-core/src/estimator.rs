@@ -199,6 +199,11 @@ impl<'a> FitContext<'a> {
         Self { seed: 0, layer: 0, fold: None, scratch, ledger, table: None, target: None, n_classes: None }
     }
 
+    /// What a merging learner's statistics are made from, on rows of `ncols` columns that cannot be kept.
+    pub(crate) fn statistics(&self, ncols: usize) -> StatisticContext {
+        StatisticContext { n_classes: self.n_classes, ..StatisticContext::new(ncols) }
+    }
+
     /// With a target of `n_classes` classes, 0..n_classes.
     #[must_use]
     pub fn with_classes(self, n_classes: usize) -> Self {
@@ -293,7 +298,7 @@ pub fn fit_by_merging(
     train: &Train<'_>,
     cx: &FitContext<'_>,
 ) -> Result<Arc<dyn Model>> {
-    let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
+    let context = cx.statistics(train.x().ncols()).with_tables(cx.table, cx.target);
     fit_from_passes(learner, &context, |wanted| train_statistics(train, wanted, &|x, each| each(x)))
 }
 
@@ -451,7 +456,7 @@ pub fn fit_transform_by_merging(
     train: &Train<'_>,
     cx: &FitContext<'_>,
 ) -> Result<Arc<dyn FittedTransform>> {
-    let context = StatisticContext::new(train.x().ncols()).with_tables(cx.table, cx.target);
+    let context = cx.statistics(train.x().ncols()).with_tables(cx.table, cx.target);
     let wanted = transformer.statistics(&context)?;
     let have = if wanted.is_empty() {
         Statistics::default()

@@ -1,9 +1,11 @@
 //! The one function that copies rows.
 
 use crate::{
-    error::{Error, Result},
+    classes::Classes,
+    error::{Error, ErrorKind, Result},
     ledger::{Ledger, Work, WorkKind},
     mat::{MatMut, MatRef, Order, Shape},
+    plan::numbers_work,
     rows::FoldView,
     table::{Scratch, ScratchMatrix},
 };
@@ -73,6 +75,30 @@ pub(crate) fn reorder(
         GatherFor { layer: 0, fold: None, what },
     ));
     Ok(copy)
+}
+
+/// A column of labels as class numbers, in scratch room.
+pub(crate) fn number_classes(
+    labels: MatRef<'_>,
+    classes: &Classes,
+    scratch: &dyn Scratch,
+    ledger: &Ledger,
+) -> Result<Box<dyn ScratchMatrix>> {
+    let mut numbers = scratch.matrix(labels.shape(), Order::C)?;
+    let mut out = numbers.as_mat_mut();
+    for row in 0..labels.nrows() {
+        out.set(row, 0, class_number(classes, labels.get(row, 0))?);
+    }
+    ledger.write(numbers_work(labels.shape(), scratch.is_anonymous()));
+    Ok(numbers)
+}
+
+/// The class number of a label.
+pub(crate) fn class_number(classes: &Classes, label: f64) -> Result<f64> {
+    let reason = || format!("the target holds {label}, which is none of the {} classes", classes.len());
+    let class =
+        classes.class_of(label).ok_or_else(|| Error::from(ErrorKind::Classes { reason: reason() }))?;
+    Ok(class as f64)
 }
 
 fn fill_reordered(x: MatRef<'_>, order: &[u32], mut out: MatMut<'_>) {

@@ -3,6 +3,8 @@
 mod affine;
 mod classes;
 mod columns;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod engine;
 mod ensemble;
 mod error;
@@ -49,13 +51,13 @@ pub use monitor::{Event, Monitor, Silent};
 pub use pipeline::{Pipeline, PipelineModel};
 pub use plan::Plan;
 pub use record::{Array, Record};
-pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry};
+pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry, TableOpener};
 pub use root::Root;
 pub use rows::{FoldView, Rows};
-pub use score::Scores;
+pub use score::{ClassScores, Scores};
 pub use stack::on_stack;
 pub use statistic::{
     BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, complements, minimal_requests,
     same_type,
 };
-pub use table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table};
+pub use table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table, TableReference};

@@ -174,6 +174,8 @@ impl<'a> MatRef<'a> {
     pub fn column(&self, column: usize) -> Option<&'a [f64]> {
         assert!(column < self.ncols, "column {column} of {}", self.ncols);
         match self.order {
+            // No rows have no memory behind them, whatever the stride.
+            _ if self.nrows == 0 => Some(&[]),
             Order::F => Some(&self.data[column * self.stride..column * self.stride + self.nrows]),
             Order::C if self.stride == 1 => Some(&self.data[..self.nrows]),
             Order::C => None,

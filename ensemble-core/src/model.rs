@@ -38,6 +38,16 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// When the model cannot be saved.
     fn to_record(&self) -> Result<Record>;
+
+    /// As [`Model::to_record`], but training rows that the model keeps are named by file and row instead of copied. The file must
+    /// then stay as it is: loading fails when its values have changed.
+    ///
+    /// # Errors
+    /// When the model cannot be saved, or its rows are in no file that stays; see
+    /// [`Table::reference`](crate::Table::reference).
+    fn to_record_by_reference(&self) -> Result<Record> {
+        self.to_record()
+    }
 }
 
 /// A borrowed linear model: y = intercept + coefficients' x.

@@ -11,8 +11,8 @@ use crate::{
     affine::{Affine, AffineShape},
     error::{Error, Result},
     estimator::{
-        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, StoredTrain, Train,
-        Transformer, fit_by_merging, fit_from_passes, train_statistics,
+        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MissingValues, Predicts,
+        StoredTrain, Train, Transformer, fit_by_merging, fit_from_passes, train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, check_prediction},
@@ -72,7 +72,9 @@ impl Pipeline {
     /// Whether transformed rows must be stored for the learner.
     fn stores_rows(&self, ncols: usize) -> bool {
         let Some(merge) = self.learner.as_merge() else { return true };
-        let cx = StatisticContext::new(ncols);
+        // Whether places are kept does not depend on how many classes there are.
+        let n_classes = self.predicts().classifies().then_some(2);
+        let cx = StatisticContext { n_classes, ..StatisticContext::new(ncols) };
         merge.statistics(&cx).map_or(true, |s| s.iter().any(|s| s.keeps_places()))
     }
 }
@@ -162,7 +164,7 @@ impl Estimator for Pipeline {
                 _ if maps.is_empty() => transformer.fit(train, cx)?,
                 Some(merge) => {
                     let ncols = maps[maps.len() - 1].n_out();
-                    let wanted = merge.statistics(&StatisticContext::new(ncols))?;
+                    let wanted = merge.statistics(&cx.statistics(ncols))?;
                     let have = if wanted.is_empty() {
                         Statistics::default()
                     } else {
@@ -187,9 +189,7 @@ impl Estimator for Pipeline {
             stored.with(cx, |train, cx| self.learner.fit(train, cx))?
         } else {
             let merge = self.learner.as_merge().expect("a learner that stores no rows merges");
-            fit_from_passes(merge, &StatisticContext::new(ncols), |wanted| {
-                train_statistics(train, wanted, &through)
-            })?
+            fit_from_passes(merge, &cx.statistics(ncols), |wanted| train_statistics(train, wanted, &through))?
         };
         Ok(finish(&self.learner.kind(), maps, model))
     }
@@ -223,6 +223,15 @@ impl Estimator for Pipeline {
         } else {
             bytes
         }
+    }
+
+    fn predicts(&self) -> Predicts {
+        self.learner.predicts()
+    }
+
+    fn missing_values(&self) -> MissingValues {
+        // Transformers sum columns up before the learner sees a row.
+        if self.transformers.is_empty() { self.learner.missing_values() } else { MissingValues::Refused }
     }
 
     fn predicts_slowly(&self) -> bool {
@@ -293,6 +302,14 @@ impl PipelineModel {
         let maps = maps.iter().map(|m| registry.load_transform(m)).collect::<Result<_>>()?;
         Ok(Self { maps, model: registry.load_model(last)? })
     }
+
+    fn maps_record(&self) -> Result<Record> {
+        let mut record = Record::new(Self::RECORD);
+        for map in &self.maps {
+            record = record.with_child(map.to_record()?);
+        }
+        Ok(record)
+    }
 }
 
 impl Model for PipelineModel {
@@ -320,11 +337,11 @@ impl Model for PipelineModel {
     }
 
     fn to_record(&self) -> Result<Record> {
-        let mut record = Record::new(Self::RECORD);
-        for map in &self.maps {
-            record = record.with_child(map.to_record()?);
-        }
-        Ok(record.with_child(self.model.to_record()?))
+        Ok(self.maps_record()?.with_child(self.model.to_record()?))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        Ok(self.maps_record()?.with_child(self.model.to_record_by_reference()?))
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a fit will do, decided before anything runs. The engine follows the plan; it decides nothing itself.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
+    classes::Classes,
     ensemble::{Learner, SuperLearner},
     error::{Error, ErrorKind, Result},
-    estimator::Access,
+    estimator::{Access, Predicts},
     fold::Folds,
     gather::{GatherFor, gather_work},
     ledger::{Bytes, Totals, Work, WorkKind, copies},
@@ -131,12 +132,16 @@ pub(crate) struct LearnerPlan {
     #[serde(serialize_with = "as_text")]
     pub(crate) access: Access,
     pub(crate) cost: u64,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) predicts: Predicts,
+    /// Its columns among the stage's predictions.
+    pub(crate) columns: Range<usize>,
     /// The order of the contiguous view it takes.
     pub(crate) order: Option<Order>,
 }
 
-fn as_text<S: serde::Serializer>(access: &Access, s: S) -> std::result::Result<S::Ok, S::Error> {
-    s.collect_str(access)
+fn as_text<S: serde::Serializer>(word: &impl fmt::Display, s: S) -> std::result::Result<S::Ok, S::Error> {
+    s.collect_str(word)
 }
 
 impl Serialize for Order {
@@ -174,6 +179,10 @@ pub struct Plan {
     fold_sizes: Vec<usize>,
     folds_text: String,
     pub(crate) shuffle: Option<u64>,
+    /// The target's classes, when a learner classifies.
+    #[serde(skip)]
+    pub(crate) classes: Option<Classes>,
+    n_classes: Option<usize>,
     pub(crate) threads: usize,
     pub(crate) stages: Vec<StagePlan>,
     pub(crate) work: Vec<Work>,
@@ -191,6 +200,11 @@ impl Plan {
     /// Sums over the planned work. An ill-conditioned linear fit adds one pass, which only its statistics can tell.
     pub fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// The classes of the target, when a learner classifies: found by one pass over the target while planning.
+    pub fn classes(&self) -> Option<&Classes> {
+        self.classes.as_ref()
     }
 
     /// The folds.
@@ -230,6 +244,8 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
     let mat = x.as_mat();
     let shape = mat.shape();
     check_inputs(sl, x, y)?;
+    let classes = target_classes(sl, y)?;
+    let n_classes = classes.as_ref().map(Classes::len);
     let folds = sl.folds.split(shape.nrows, x.page_bytes().max(y.page_bytes()))?;
     let threads = sl.threads.unwrap_or_else(rayon::current_num_threads);
     let scratch = sl.scratch.as_ref();
@@ -238,8 +254,13 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
     let on_scratch = |shape: Shape, order: Order| -> ContiguousCost<'_> {
         Box::new(move |rows: &Rows| scratch.contiguous_cost(shape, order, rows))
     };
+    let yshape = Shape { nrows: shape.nrows, ncols: 1 };
+    // Labels that are not class numbers are written once as such; rows in fold order are written anyway.
+    let numbered = shuffle.is_none() && classes.as_ref().is_some_and(|c| !c.are_numbers());
+    if numbered {
+        work.push(numbers_work(yshape, scratch.is_anonymous()));
+    }
     let (mut place, y_cost) = if shuffle.is_some() {
-        let yshape = Shape { nrows: shape.nrows, ncols: 1 };
         work.push(Work::new(WorkKind::Pass, 0, None, shape.bytes(), "write in fold order"));
         for (bytes, what) in
             [(shape.bytes(), "table in fold order"), (yshape.bytes(), "targets in fold order")]
@@ -250,21 +271,36 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         (place, on_scratch(yshape, Order::C))
     } else {
         let cost: ContiguousCost<'_> = Box::new(|rows: &Rows| x.contiguous_cost(rows));
-        let ycost: ContiguousCost<'_> = Box::new(|rows: &Rows| y.contiguous_cost(rows));
+        let ycost: ContiguousCost<'_> = if numbered {
+            on_scratch(yshape, Order::C)
+        } else {
+            Box::new(|rows: &Rows| y.contiguous_cost(rows))
+        };
         (Place { shape, order: mat.order(), cost, handle: x.handle() }, ycost)
     };
     let stages = sl.stages();
     let mut plans: Vec<StagePlan> = Vec::with_capacity(stages.len());
     let mut peak = 0u64;
     let in_order = shape.bytes() + Shape { ncols: 1, ..shape }.bytes();
-    let mut held = if shuffle.is_some() && scratch.is_anonymous() { in_order } else { 0 };
+    let mut held = match scratch.is_anonymous() {
+        true if shuffle.is_some() => in_order,
+        true if numbered => yshape.bytes(),
+        _ => 0,
+    };
     for (at, learners) in stages.iter().enumerate() {
         let previous = at.checked_sub(1).map(|p| (stages[p], &plans[p]));
-        let stage =
-            Stage { sl, at, learners, folds: &folds, y_cost: y_cost.as_ref(), last: at + 1 == stages.len() };
+        let stage = Stage {
+            sl,
+            at,
+            learners,
+            folds: &folds,
+            y_cost: y_cost.as_ref(),
+            n_classes,
+            last: at + 1 == stages.len(),
+        };
         let (planned, hold) = stage.plan(&place, previous, stages.get(at + 1).copied(), held, &mut work)?;
         peak = peak.max(hold);
-        let out = Shape { nrows: shape.nrows, ncols: learners.len() };
+        let out = Shape { nrows: shape.nrows, ncols: width(learners, n_classes) };
         held += match planned.predictions {
             PredictionWay::Memory => out.bytes(),
             _ => 0,
@@ -283,7 +319,7 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
     }
     work.sort();
     if sl.out_of_fold && shuffle.is_some() {
-        let bytes = Shape { nrows: shape.nrows, ncols: stages[0].len() }.bytes();
+        let bytes = Shape { nrows: shape.nrows, ncols: width(stages[0], n_classes) }.bytes();
         work.push(prediction_work(sl, 0, bytes, "out-of-fold predictions in input order"));
         work.sort();
     }
@@ -295,12 +331,48 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         folds_text: folds.to_string(),
         folds,
         shuffle,
+        classes,
+        n_classes,
         threads,
         stages: plans,
         totals: Totals::of(&work),
         work,
         peak_bytes: peak,
     })
+}
+
+/// Prediction columns of a layer.
+pub(crate) fn width(learners: &[Learner], n_classes: Option<usize>) -> usize {
+    learners.iter().map(|l| l.estimator.predicts().columns(n_classes.unwrap_or(0))).sum()
+}
+
+/// The classes of the target, when a learner classifies.
+fn target_classes(sl: &SuperLearner, y: &dyn Table) -> Result<Option<Classes>> {
+    if !sl.classifies() {
+        return Ok(None);
+    }
+    let classes = match &sl.classes {
+        Some(classes) => classes.clone(),
+        None => Classes::of(y.as_mat()).map_err(|e| e.in_target(&y.describe()))?,
+    };
+    if classes.len() > 2
+        && let Some(regressor) =
+            sl.stages().into_iter().flatten().find(|l| !l.estimator.predicts().classifies())
+    {
+        return Err(Error::unsupported(format!(
+            "learner '{}' ({}) predicts a number, and the {} classes of the target have no order; use a classifier",
+            regressor.name,
+            regressor.estimator.kind(),
+            classes.len()
+        )));
+    }
+    Ok(Some(classes))
+}
+
+/// The one column of class numbers that a target of other labels is written to.
+pub(crate) fn numbers_work(shape: Shape, anonymous: bool) -> Work {
+    let kind = if anonymous { WorkKind::Transform } else { WorkKind::Spill };
+    Work::new(kind, 0, None, shape.bytes(), "class numbers")
 }
 
 /// Where prediction columns of this size go.
@@ -367,6 +439,7 @@ struct Stage<'a> {
     learners: &'a [Learner],
     folds: &'a Folds,
     y_cost: &'a dyn Fn(&Rows) -> Option<u64>,
+    n_classes: Option<usize>,
     last: bool,
 }
 
@@ -388,7 +461,7 @@ impl Stage<'_> {
             table: place.handle.as_ref().map(Arc::clone),
             target: None,
             behind: None,
-            n_classes: None,
+            n_classes: self.n_classes,
         };
         let wanted = requests(learners, &cx)?;
         let source = source_of(previous, learners, &wanted);
@@ -412,7 +485,7 @@ impl Stage<'_> {
         let scored_by_statistics = has_moments && linear && !learners.iter().any(|l| opaque(&l));
         let next_source = next.map(|n| self.next_source(n, linear, scored_by_statistics)).transpose()?;
         let stored = next_source == Some(SourceWay::Predictions) || (at == 0 && sl.out_of_fold);
-        let bytes = Shape { nrows: place.shape.nrows, ncols: learners.len() }.bytes();
+        let bytes = Shape { nrows: place.shape.nrows, ncols: width(learners, self.n_classes) }.bytes();
         let predictions = match (stored, cross_validated && !scored_by_statistics) {
             (true, _) if predictions_spill(sl, bytes) => PredictionWay::Spilled,
             (true, _) => PredictionWay::Memory,
@@ -465,11 +538,15 @@ impl Stage<'_> {
                 _ => None,
             };
             let cost = learner.estimator.cost(place.shape).peak_bytes;
+            let predicts = learner.estimator.predicts();
+            let first = planned.learners.last().map_or(0, |l| l.columns.end);
             planned.learners.push(LearnerPlan {
                 name: learner.name.clone(),
                 kind: learner.estimator.kind(),
                 access,
                 cost,
+                predicts,
+                columns: first..first + predicts.columns(self.n_classes.unwrap_or(0)),
                 order,
             });
         }
@@ -494,7 +571,10 @@ impl Stage<'_> {
     }
 
     fn next_source(&self, next: &[Learner], linear: bool, from_moments: bool) -> Result<SourceWay> {
-        let cx = StatisticContext::new(self.learners.len());
+        let cx = StatisticContext {
+            n_classes: self.n_classes,
+            ..StatisticContext::new(width(self.learners, self.n_classes))
+        };
         let wanted = requests(next, &cx)?;
         Ok(way_above(linear, from_moments, next, &wanted))
     }
@@ -660,6 +740,11 @@ impl fmt::Display for Plan {
         let bytes = Shape { nrows: self.rows, ncols: self.columns }.bytes();
         writeln!(f, "{}: {} rows x {} columns, {}", self.table, self.rows, self.columns, Bytes(bytes))?;
         writeln!(f, "{}; {} threads", self.folds_text, self.threads)?;
+        if let Some(classes) = &self.classes {
+            let labels: Vec<String> = classes.labels().iter().take(8).map(ToString::to_string).collect();
+            let more = if classes.len() > labels.len() { ", .." } else { "" };
+            writeln!(f, "{} classes: {}{more}", classes.len(), labels.join(", "))?;
+        }
         if self.shuffle.is_some() {
             writeln!(f, "rows shuffled: the table is written once in fold order")?;
         }

@@ -12,6 +12,7 @@ use crate::{
     model::{LinearModel, Model},
     pipeline::{Pipeline, PipelineModel, load_affine},
     record::Record,
+    table::{Table, TableReference},
 };
 
 /// A parameter of a learner, as lists and error messages show it.
@@ -72,11 +73,15 @@ pub enum Loaded {
 /// Reads one kind of record.
 pub type Loader = fn(&Record, &Registry) -> Result<Loaded>;
 
+/// Opens a table that a saved model names, and makes sure that its values are what they were.
+pub type TableOpener = fn(&TableReference) -> Result<Arc<dyn Table>>;
+
 /// The kinds that compiled-in backends offer.
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
     loaders: BTreeMap<&'static str, Loader>,
+    opener: Option<TableOpener>,
 }
 
 /// Parameters of one kind, as written.
@@ -252,6 +257,25 @@ impl Registry {
                 Err(Error::spec(text, format!("'{}' is a transformer; a learner stands last", last.trim())))
             }
         }
+    }
+
+    /// Open tables that saved models name by this function.
+    pub fn open_tables_with(&mut self, opener: TableOpener) {
+        self.opener = Some(opener);
+    }
+
+    /// The table that a saved model names.
+    ///
+    /// # Errors
+    /// When nothing is compiled in that opens files, or the file is not what it was.
+    pub fn open_table(&self, reference: &TableReference) -> Result<Arc<dyn Table>> {
+        let opener = self.opener.ok_or_else(|| {
+            Error::unsupported(format!(
+                "the model reads its rows from {}, and this program was built without mapped tables",
+                reference.path.display()
+            ))
+        })?;
+        opener(reference)
     }
 
     fn load(&self, record: &Record) -> Result<Loaded> {

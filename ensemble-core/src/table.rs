@@ -1,10 +1,11 @@
 //! Tables: where rows live, and what a place of rows can do besides being read.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use crate::{
     error::{Error, Result},
     mat::{MatMut, MatRef, Order, Shape},
+    record::Record,
     rows::Rows,
 };
 
@@ -50,10 +51,74 @@ pub trait Table: Send + Sync {
         None
     }
 
+    /// Where a later process finds the table again, for models that are saved by reference instead of with their rows. Reads
+    /// every value once, for the checksum.
+    ///
+    /// # Errors
+    /// When the table is no file that stays: one in memory, a temporary one, or one that changed since it was opened.
+    fn reference(&self) -> Result<TableReference> {
+        Err(Error::unsupported(format!(
+            "{} is no file that a saved model could name; save the model with its rows",
+            self.describe()
+        )))
+    }
+
     /// Says that a scan is past `rows` and their pages may leave memory; they are read again from the file when
     /// touched again.
     fn release(&self, rows: Range<usize>) {
         let _ = rows;
+    }
+}
+
+/// Float64 values in a file, and what they were: where a table is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableReference {
+    /// The file, by its whole path.
+    pub path: PathBuf,
+    /// Byte at which the values start.
+    pub offset: u64,
+    /// Rows and columns.
+    pub shape: Shape,
+    /// Their order.
+    pub order: Order,
+    /// CRC-32 of the values' bytes.
+    pub checksum: u32,
+}
+
+impl TableReference {
+    const RECORD: &'static str = "table";
+
+    /// As data, for a file.
+    ///
+    /// # Errors
+    /// When the path is not Unicode.
+    pub fn to_record(&self) -> Result<Record> {
+        let path = self.path.to_str().ok_or_else(|| {
+            Error::format(&self.path, "a model can name this file only by a path that is Unicode")
+        })?;
+        Ok(Record::new(Self::RECORD)
+            .with_text("path", path)
+            .with_field("offset", self.offset)
+            .with_field("rows", self.shape.nrows)
+            .with_field("columns", self.shape.ncols)
+            .with_text("order", if self.order == Order::C { "C" } else { "F" })
+            .with_field("checksum", self.checksum))
+    }
+
+    /// From what [`TableReference::to_record`] gave.
+    ///
+    /// # Errors
+    /// When a part is missing.
+    pub fn from_record(record: &Record) -> Result<Self> {
+        let checksum = u32::try_from(record.count("checksum")?)
+            .map_err(|_| Error::spec(Self::RECORD, "the checksum of a saved table is too large"))?;
+        Ok(Self {
+            path: record.text("path")?.into(),
+            offset: record.count("offset")? as u64,
+            shape: Shape { nrows: record.count("rows")?, ncols: record.count("columns")? },
+            order: if record.text("order")? == "F" { Order::F } else { Order::C },
+            checksum,
+        })
     }
 }
 

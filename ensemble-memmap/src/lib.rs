@@ -21,11 +21,15 @@ compile_error!(
 mod allocate;
 mod mapped;
 mod npy;
+#[cfg(feature = "conformance")]
+mod place;
 mod region;
 mod rewire;
 mod spill;
 mod writer;
 
-pub use mapped::MappedTable;
+pub use mapped::{MappedTable, open_reference};
+#[cfg(feature = "conformance")]
+pub use place::MappedPlace;
 pub use spill::SpillDir;
 pub use writer::{NpyWriter, save_npy};

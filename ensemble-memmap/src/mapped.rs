@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use ensemble_core::{ContiguousView, Error, MatRef, Order, Result, Rows, Shape, Table};
+use ensemble_core::{ContiguousView, Error, MatRef, Order, Result, Rows, Shape, Table, TableReference};
 
 use crate::{npy, region::Region};
 
@@ -249,6 +249,27 @@ impl MappedTable {
     }
 }
 
+/// Open a table that a saved model names, and compare its values with what they were: one read of the file.
+///
+/// # Errors
+/// As [`MappedTable::open_raw_at`], and [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) when the values differ.
+pub fn open_reference(reference: &TableReference) -> Result<Arc<dyn Table>> {
+    let TableReference { path, offset, shape, order, .. } = reference;
+    let table = MappedTable::open_raw_at(path, *offset, shape.nrows, shape.ncols, *order)?;
+    if checksum(&table.inner.region) != reference.checksum {
+        return Err(Error::format(
+            path,
+            "its values have changed since the model was saved that reads its rows there; fit again, or bring the old file back",
+        ));
+    }
+    Ok(Arc::new(table))
+}
+
+/// CRC-32 of the values' bytes.
+fn checksum(region: &Region) -> u32 {
+    crc32fast::hash(region.bytes())
+}
+
 /// Bytes of a raw table, which must have some.
 fn raw_bytes(path: &Path, nrows: usize, ncols: usize) -> Result<u64> {
     let bytes = (nrows as u64).checked_mul(ncols as u64).and_then(|values| values.checked_mul(8));
@@ -288,6 +309,22 @@ impl Table for MappedTable {
 
     fn handle(&self) -> Option<Arc<dyn Table>> {
         Some(Arc::new(self.clone()))
+    }
+
+    fn reference(&self) -> Result<TableReference> {
+        let source = self.inner.source.as_ref().filter(|s| s.path.exists()).ok_or_else(|| {
+            Error::unsupported(format!(
+                "{} was read through a temporary file, which a saved model cannot name; save the model with its rows",
+                self.describe()
+            ))
+        })?;
+        let path =
+            source.path.canonicalize().map_err(|e| Error::io(&source.path, "find the whole path of", e))?;
+        let mat = self.as_mat();
+        let checksum = checksum(&self.inner.region);
+        self.check_unchanged()?;
+        let offset = self.inner.region.start();
+        Ok(TableReference { path, offset, shape: mat.shape(), order: mat.order(), checksum })
     }
 
     fn release(&self, rows: Range<usize>) {

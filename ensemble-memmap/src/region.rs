@@ -88,7 +88,7 @@ impl Region {
     }
 
     /// Where the values start in the file.
-    fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         match &self.pages {
             Pages::Read { start, .. } => *start,
             Pages::Empty | Pages::Write { .. } => 0,

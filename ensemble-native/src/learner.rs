@@ -23,6 +23,7 @@ macro_rules! linear_estimator {
                 train: &ensemble_core::Train<'_>,
                 cx: &ensemble_core::FitContext<'_>,
             ) -> ensemble_core::Result<std::sync::Arc<dyn ensemble_core::Model>> {
+                train.check_finite()?;
                 ensemble_core::fit_by_merging(self, train, cx)
             }
 

@@ -10,6 +10,7 @@ mod dense;
 mod learner;
 mod linear;
 mod mean;
+mod naive_bayes;
 mod neighbors;
 mod nonnegative;
 mod scalers;
@@ -18,6 +19,7 @@ mod tsqr;
 pub use coordinate_descent::{ElasticNet, Lasso};
 pub use linear::{LinearRegression, MAX_CONDITION, MAX_CONDITION_SMALL, Ridge};
 pub use mean::Mean;
+pub use naive_bayes::{GaussianNb, GaussianNbModel};
 pub use neighbors::{Algorithm, KNeighborsModel, KNeighborsRegressor, Weights};
 pub use nonnegative::{ConvexCombination, NonNegativeLeastSquares};
 pub use scalers::{Center, MinMaxScaler, Norm, Normalizer, StandardScaler};
@@ -34,6 +36,7 @@ pub fn register(registry: &mut Registry) {
     coordinate_descent::register(registry);
     nonnegative::register(registry);
     mean::register(registry);
+    naive_bayes::register(registry);
     neighbors::register(registry);
     scalers::register(registry);
 }

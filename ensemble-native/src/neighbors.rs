@@ -18,8 +18,8 @@ use std::{borrow::Cow, num::NonZero, sync::Arc};
 use ensemble_core::{
     Access, Affine, AffineShape, Block, Built, DenseTable, Error, Estimator, FitContext, FitCost, Fitted,
     FittedTransform, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Params, Record,
-    Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Table, Train,
-    check_prediction, fit_by_merging, same_type,
+    Registry, Result, Rows, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Table,
+    TableReference, Train, check_prediction, fit_by_merging, same_type,
 };
 use rayon::prelude::*;
 
@@ -232,6 +232,7 @@ impl Estimator for KNeighborsRegressor {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        train.check_finite()?;
         fit_by_merging(self, train, cx)
     }
 
@@ -517,18 +518,25 @@ impl KNeighborsModel {
         }
     }
 
-    /// From what [`Model::to_record`] gave: one fold of all rows, indexed anew.
+    /// All but the rows, as data.
+    fn parameters(&self) -> Result<Record> {
+        let mut record = Record::new(Self::RECORD)
+            .with_field("n_neighbors", self.k.get())
+            .with_text("weights", self.weights.name())
+            .with_text("algorithm", self.algorithm.name());
+        for map in self.space.maps() {
+            record = record.with_child(map.to_record()?);
+        }
+        Ok(record)
+    }
+
+    /// From what [`Model::to_record`] or [`Model::to_record_by_reference`] gave: one fold of all rows, indexed anew.
     ///
     /// # Errors
-    /// When a part is missing or of the wrong size.
+    /// When a part is missing or of the wrong size, or a file is not what it was.
     pub fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
-        let (x, y) = (record.array("x")?, record.array("y")?);
-        let &[nrows, ncols] = x.shape.as_slice() else {
-            return Err(Error::spec(Self::RECORD, "the array 'x' is not a matrix"));
-        };
-        if y.data.len() != nrows {
-            return Err(Error::shape("targets of a saved model", nrows, y.data.len()));
-        }
+        let SavedRows { table, target, rows } = saved_rows(record, registry)?;
+        let (nrows, ncols) = (rows.len(), table.as_mat().ncols());
         let k = record.count("n_neighbors")?;
         let algorithm = Algorithm::parse(&record.text("algorithm")?)?;
         let weights = Weights::parse(&record.text("weights")?)?;
@@ -536,7 +544,7 @@ impl KNeighborsModel {
             Error::parameter(KIND, "n_neighbors", k, format!("1 to the {nrows} saved rows"))
         })?;
         let mut space = Space::new(ncols);
-        for child in record.children() {
+        for child in record.children().iter().filter(|c| c.kind() != ROWS_RECORD) {
             let map = registry.load_transform(child)?;
             match map.as_affine() {
                 Some(map) if map.scale().is_some_and(|s| s.len() == ncols) => {
@@ -551,14 +559,51 @@ impl KNeighborsModel {
             }
         }
         let behind = (!space.is_identity()).then_some(AffineShape::Diagonal);
-        let table: Arc<dyn Table> = Arc::new(DenseTable::new(x.data.clone(), nrows, ncols, Order::C)?);
-        let target: Arc<dyn Table> = Arc::new(DenseTable::column(y.data.clone()));
         let cx = StatisticContext::new(ncols).with_tables(Some(&table), Some(&target));
-        let mut rows = NeighborStatistic::new(algorithm.shape(ncols, behind)?, &cx)?;
-        rows.absorb(&Block { x: table.as_mat(), y: &y.data, first_row: 0 })?;
-        rows.seal()?;
-        Ok(Self { folds: rows.folds, space, k, weights, algorithm })
+        let mut state = NeighborStatistic::new(algorithm.shape(ncols, behind)?, &cx)?;
+        let y = target.as_mat();
+        for run in rows.runs() {
+            let x = table.as_mat().rows(run.start..run.end)?;
+            let y = y.rows(run.start..run.end)?;
+            let y = y.column(0).ok_or_else(|| Error::spec(Self::RECORD, "the saved targets have gaps"))?;
+            state.absorb(&Block { x, y, first_row: run.start })?;
+        }
+        state.seal()?;
+        Ok(Self { folds: state.folds, space, k, weights, algorithm })
     }
+}
+
+/// Record of rows that are named and not copied: runs, the table's reference and the target's.
+const ROWS_RECORD: &str = "neighbors_rows";
+
+/// The tables that a saved model reads, and its rows of them.
+struct SavedRows {
+    table: Arc<dyn Table>,
+    target: Arc<dyn Table>,
+    rows: Rows,
+}
+
+fn saved_rows(record: &Record, registry: &Registry) -> Result<SavedRows> {
+    let bad = |what: &str| Error::spec(KNeighborsModel::RECORD, what);
+    if let Some(rows) = record.children().iter().find(|c| c.kind() == ROWS_RECORD) {
+        let [table, target] = rows.children() else { return Err(bad("the record names no two tables")) };
+        let table = registry.open_table(&TableReference::from_record(table)?)?;
+        let target = registry.open_table(&TableReference::from_record(target)?)?;
+        let runs = rows.array("runs")?.data.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize);
+        let rows = Rows::from_runs(runs);
+        if rows.end() > table.as_mat().nrows().min(target.as_mat().nrows()) {
+            return Err(bad("saved rows reach past the end of their table"));
+        }
+        return Ok(SavedRows { table, target, rows });
+    }
+    let (x, y) = (record.array("x")?, record.array("y")?);
+    let &[nrows, ncols] = x.shape.as_slice() else { return Err(bad("the array 'x' is not a matrix")) };
+    if y.data.len() != nrows {
+        return Err(Error::shape("targets of a saved model", nrows, y.data.len()));
+    }
+    let table = DenseTable::new(x.data.clone(), nrows, ncols, Order::C)?;
+    let target = DenseTable::column(y.data.clone());
+    Ok(SavedRows { table: Arc::new(table), target: Arc::new(target), rows: Rows::all(nrows) })
 }
 
 impl Model for KNeighborsModel {
@@ -606,16 +651,21 @@ impl Model for KNeighborsModel {
                 y.push(targets.get(position, fold.row(position)));
             }
         }
-        let mut record = Record::new(Self::RECORD)
-            .with_field("n_neighbors", self.k.get())
-            .with_text("weights", self.weights.name())
-            .with_text("algorithm", self.algorithm.name())
-            .with_array("x", &[nrows, ncols], x)
-            .with_array("y", &[nrows], y);
-        for map in self.space.maps() {
-            record = record.with_child(map.to_record()?);
-        }
-        Ok(record)
+        Ok(self.parameters()?.with_array("x", &[nrows, ncols], x).with_array("y", &[nrows], y))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        let source = self.folds.first().map(|f| f.source());
+        let Some((Some(table), Some(target))) = source.map(|s| (&s.table, &s.target)) else {
+            return Err(Error::unsupported("the neighbours' rows were copied; save the model with its rows"));
+        };
+        let runs: Vec<f64> =
+            self.folds.iter().flat_map(|f| f.runs()).flat_map(|r| [r.start as f64, r.end as f64]).collect();
+        let rows = Record::new(ROWS_RECORD)
+            .with_array("runs", &[runs.len() / 2, 2], runs)
+            .with_child(table.reference()?.to_record()?)
+            .with_child(target.reference()?.to_record()?);
+        Ok(self.parameters()?.with_child(rows))
     }
 }
 

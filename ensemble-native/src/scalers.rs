@@ -38,6 +38,7 @@ macro_rules! affine_transformer {
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+                train.check_finite()?;
                 fit_transform_by_merging(self, train, cx)
             }
 
@@ -336,6 +337,7 @@ impl Transformer for Normalizer {
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+        train.check_finite()?;
         Ok(Arc::new(FittedNormalizer { ncols: train.x().ncols(), norm: self.norm }))
     }
 

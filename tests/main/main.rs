@@ -2,8 +2,10 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 mod bits;
+mod classes;
 mod contiguous;
 mod engine;
 mod plans;
+mod references;
 mod stacked;
 mod support;

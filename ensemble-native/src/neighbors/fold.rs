@@ -166,6 +166,16 @@ impl FoldIndex {
         }
     }
 
+    /// Where rows and targets are read.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The table's rows, run by run.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.runs.iter().map(|(_, run)| run.start..run.end)
+    }
+
     /// The targets, to be read at random.
     pub(super) fn targets(&self) -> Targets<'_> {
         match &self.source.target {
