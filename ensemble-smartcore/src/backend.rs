@@ -1,0 +1,137 @@
+//! What every call of smartcore has in common: rows lent on a big stack, errors and seeds translated, parameters checked.
+
+use ensemble_core::{Error, ErrorKind, FitContext, FoldView, Result, Train, on_stack};
+use smartcore::{error::Failed, linalg::basic::arrays::ArrayView2};
+
+use crate::SharedMatrix;
+
+/// What lists of learners call the library behind this crate.
+pub(crate) const BACKEND: &str = "smartcore 0.7.0";
+
+/// Stack of a backend's call, reserved and not touched: some recurse as deep as a tree or a table.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Call smartcore on the rows of `view`, on a big stack.
+///
+/// # Errors
+/// smartcore's own, said of `kind`.
+pub(crate) fn call<T: Send>(
+    kind: &str,
+    view: FoldView<'_>,
+    call: impl FnOnce(&SharedMatrix) -> std::result::Result<T, Failed> + Send,
+) -> Result<T> {
+    on_stack(STACK_BYTES, || SharedMatrix::lend(view, |x| call(x).map_err(|e| failed(kind, &e)))?)
+}
+
+/// smartcore's error as one of ours.
+pub(crate) fn failed(kind: &str, error: &Failed) -> Error {
+    Error::unsupported(format!("{kind}: smartcore: {error}"))
+}
+
+/// The training targets in one piece, which smartcore wants: 8 bytes a row.
+pub(crate) fn targets(train: &Train<'_>) -> Vec<f64> {
+    let mut y = Vec::with_capacity(train.shape().nrows);
+    train.y().for_each(|run| y.extend_from_slice(run));
+    y
+}
+
+/// The classes that occur among training rows, and the rows' targets as numbers of those: what smartcore's classifiers take.
+pub(crate) struct Codes {
+    /// One per row, from 0 without holes.
+    pub(crate) codes: Vec<u32>,
+    /// The class behind each code, ascending.
+    pub(crate) present: Vec<usize>,
+    /// Rows of each code.
+    pub(crate) counts: Vec<u64>,
+    /// Classes of the whole target.
+    pub(crate) n_classes: usize,
+}
+
+impl Codes {
+    /// # Errors
+    /// Those of [`ensemble_core::class_counts`].
+    pub(crate) fn new(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Self> {
+        let all = ensemble_core::class_counts(train, cx)?;
+        let present: Vec<usize> = (0..all.len()).filter(|c| all[*c] > 0).collect();
+        let mut code_of = vec![0; all.len()];
+        present.iter().zip(0..).for_each(|(class, code)| code_of[*class] = code);
+        let mut codes = Vec::with_capacity(train.shape().nrows);
+        codes.extend(train.y().flatten().map(|class| code_of[*class as usize]));
+        let counts = present.iter().map(|c| all[*c]).collect();
+        Ok(Self { codes, present, counts, n_classes: all.len() })
+    }
+}
+
+/// The seed of one fit: the engine's for this fold, and the user's.
+pub(crate) fn seed(cx: &FitContext<'_>, random_state: u64) -> u64 {
+    // SplitMix64's finaliser: neighbouring states give unrelated seeds. Equal bits for equal pairs.
+    let mut z = cx.seed ^ random_state.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// # Errors
+/// When any of `values` is NaN or infinite.
+pub(crate) fn check_finite<'a>(
+    kind: &str,
+    what: &str,
+    values: impl IntoIterator<Item = &'a f64>,
+) -> Result<()> {
+    match values.into_iter().find(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(value) => Err(Error::unsupported(format!(
+            "{kind}: smartcore fitted {what} of {value}; are columns constant, or copies of each other?"
+        ))),
+    }
+}
+
+/// # Errors
+/// When `value` is negative, infinite or NaN.
+pub(crate) fn not_negative(kind: &str, name: &str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::parameter(kind, name, value, "a finite number, 0 or more"))
+}
+
+/// # Errors
+/// When `value` is not above 0, infinite or NaN.
+pub(crate) fn positive(kind: &str, name: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::parameter(kind, name, value, "a finite number above 0"))
+}
+
+/// # Errors
+/// When `value` is below `least`.
+pub(crate) fn at_least(kind: &str, name: &str, value: usize, least: usize) -> Result<()> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(Error::parameter(kind, name, value, format!("a whole number, {least} or more")))
+}
+
+/// Means and variances as smartcore computes them, E[x^2] - E[x]^2, where they hold enough digits.
+///
+/// # Errors
+/// For a column that is constant, or so far from 0 that the difference has lost its digits.
+pub(crate) fn spread(kind: &str, view: FoldView<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
+    let (means, variances) = SharedMatrix::lend(view, |x| (x.mean_by(0), ArrayView2::variance(x, 0)))?;
+    for (column, (mean, variance)) in means.iter().zip(&variances).enumerate() {
+        if !(mean.is_finite() && variance.is_finite()) {
+            return Err(ErrorKind::Overflow { table: "training rows".into() }.into());
+        }
+        if *variance <= DIGITS_LOST * mean * mean {
+            return Err(Error::unsupported(format!(
+                "{kind}: column {column} (from 0) is constant or varies too little about its mean {mean} for smartcore's \
+                 formula; drop it, or put native.center before"
+            )));
+        }
+    }
+    Ok((means, variances))
+}
+
+/// A variance this small against the square of the mean has fewer than five digits left in smartcore's formula.
+pub(crate) const DIGITS_LOST: f64 = 1e-11;
