@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, BLOCK_ROWS, Block, Error, Estimator, FitContext, FitCost, LinearModel, Model, Moments, Registry,
-    Result, Root, Shape, Statistic, Train,
+    Access, Error, Estimator, FitContext, FitCost, LinearModel, Model, Registry, Result, Shape, Train,
 };
 use linfa::{DatasetBase, traits::Fit};
 
 use crate::{
     parameters::parameters,
+    rank::{dependent_column, rank_bytes},
     view::{finite, refused, training_views},
 };
 
@@ -45,26 +45,12 @@ impl LinearRegression {
                 x.nrows()
             )));
         }
-        let mut moments = Moments::new(p);
-        for (b, rows) in x.row_blocks(BLOCK_ROWS).enumerate() {
-            let (first_row, n) = (b * BLOCK_ROWS, rows.nrows());
-            let mut block = Moments::new(p);
-            block.absorb(&Block { x: rows, y: &y[first_row..first_row + n], first_row })?;
-            moments.merge(&block)?;
-        }
-        let root = if self.fit_intercept { Root::centred(&moments) } else { Root::raw(&moments) };
-        let least = 1e-13 * (p + 1) as f64;
-        for j in 0..p {
-            let own = moments.raw_xx(j, j);
-            let spread = if self.fit_intercept { moments.xx(j, j) } else { own };
-            let pivot = root.x().get(j, j);
-            if pivot * pivot <= least * spread || spread <= least * f64::EPSILON * own {
-                return Err(Error::unsupported(format!(
-                    "{}: column {j} is constant or a combination of columns before it, which linfa answers with \
-                     arbitrary coefficients; drop it, or use linfa.ridge or native.linear_regression",
-                    Self::KIND
-                )));
-            }
+        if let Some(column) = dependent_column(x, y, self.fit_intercept)? {
+            return Err(Error::unsupported(format!(
+                "{}: column {column} is constant or a combination of columns before it, which linfa answers with \
+                 arbitrary coefficients; drop it, or use linfa.ridge or native.linear_regression",
+                Self::KIND
+            )));
         }
         Ok(())
     }
@@ -83,9 +69,8 @@ impl Estimator for LinearRegression {
         let Shape { nrows: n, ncols: p } = train;
         // The copy with its ones, the ones, the targets; before it, states of moments and the root.
         let columns = p + if self.fit_intercept { 2 } else { 1 };
-        let sums = 6 * (p + 1) * (p + 1) + BLOCK_ROWS.min(n) * (p + 1);
         FitCost {
-            peak_bytes: (8 * (n * columns).max(sums) + 64 * (p + 1)) as u64,
+            peak_bytes: ((8 * n * columns).max(rank_bytes(n, p)) + 64 * (p + 1)) as u64,
             model_bytes: (8 * p + size_of::<LinearModel>()) as u64,
         }
     }

@@ -15,7 +15,15 @@ mod isotonic;
 mod least_squares;
 #[cfg(feature = "logistic")]
 mod logistic;
+#[cfg(feature = "nn")]
+mod neighbors;
 mod parameters;
+#[cfg(feature = "reduction")]
+mod projections;
+#[cfg(any(feature = "linear", feature = "preprocessing"))]
+mod rank;
+#[cfg(feature = "preprocessing")]
+mod scalers;
 #[cfg(any(feature = "ensemble", feature = "reduction"))]
 mod seed;
 #[cfg(feature = "svm")]
@@ -38,6 +46,12 @@ pub use isotonic::IsotonicRegression;
 pub use least_squares::LinearRegression;
 #[cfg(feature = "logistic")]
 pub use logistic::{LogisticRegression, MultinomialLogisticRegression};
+#[cfg(feature = "nn")]
+pub use neighbors::{Algorithm, KNeighborsClassifier, KNeighborsRegressor, Metric, Weights};
+#[cfg(feature = "reduction")]
+pub use projections::{GaussianRandomProjection, Pca, SparseRandomProjection};
+#[cfg(feature = "preprocessing")]
+pub use scalers::{MaxAbsScaler, MinMaxScaler, Norm, NormScaler, StandardScaler, Whitener, Whitening};
 #[cfg(feature = "svm")]
 pub use svm::{Gamma, KernelKind, Svc, Svr};
 #[cfg(feature = "trees")]
@@ -67,5 +81,11 @@ pub fn register(registry: &mut Registry) {
     bayes::register(registry);
     #[cfg(feature = "svm")]
     svm::register(registry);
+    #[cfg(feature = "nn")]
+    neighbors::register(registry);
+    #[cfg(feature = "preprocessing")]
+    scalers::register(registry);
+    #[cfg(feature = "reduction")]
+    projections::register(registry);
     let _ = registry;
 }

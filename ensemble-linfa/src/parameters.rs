@@ -148,6 +148,15 @@ macro_rules! words {
                     $(Self::$case => $word,)*
                 }
             }
+
+            /// From a word of a record.
+            #[allow(dead_code)]
+            pub(crate) fn saved(word: &str) -> ensemble_core::Result<Self> {
+                match word {
+                    $($word => Ok(Self::$case),)*
+                    other => Err(ensemble_core::Error::spec(other, concat!("is none of", $(" ", $word,)*))),
+                }
+            }
         }
 
         impl crate::parameters::Value for $name {

@@ -244,6 +244,9 @@ pub(crate) struct Tree {
 
 const LEAF: u32 = u32::MAX;
 
+/// A node, and which of its children.
+type Place = (usize, usize);
+
 impl Tree {
     fn of(fitted: &DecisionTree<f64, OrderedLabel>, n_classes: usize) -> Self {
         let (nodes, leaves) = fitted.iter_nodes().fold((0, 0), |(n, l), node| (n + 1, l + usize::from(node.is_leaf())));
@@ -255,7 +258,7 @@ impl Tree {
         };
         let mut n_leaves = 0;
         // Each with the child's place that is to point at it.
-        let mut open: Vec<(&TreeNode<f64, OrderedLabel>, Option<(usize, usize)>)> = vec![(fitted.root_node(), None)];
+        let mut open: Vec<(&TreeNode<f64, OrderedLabel>, Option<Place>)> = vec![(fitted.root_node(), None)];
         while let Some((node, from)) = open.pop() {
             let at = tree.feature.len();
             if let Some((parent, side)) = from {

@@ -281,11 +281,7 @@ impl GlmModel {
     const RECORD: &'static str = "linfa.glm";
 
     fn from_record(record: &Record) -> Result<Self> {
-        let link = match record.text("link")?.as_str() {
-            "log" => Link::Log,
-            "logit" => Link::Logit,
-            other => return Err(Error::spec(Self::RECORD, format!("no link is called '{other}'"))),
-        };
+        let link = Link::saved(&record.text("link")?)?;
         Ok(Self {
             coefficients: record.array("coefficients")?.data.clone(),
             intercept: values(record, "intercept", 1)?[0],
