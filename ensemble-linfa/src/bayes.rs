@@ -239,7 +239,8 @@ impl Estimator for MultinomialNb {
         };
         let p = train.x().ncols();
         for x in train.x().segments() {
-            let negative = (0..x.nrows()).flat_map(|r| (0..p).map(move |c| (r, c))).find(|(r, c)| x.get(*r, *c) < 0.0);
+            let negative =
+                (0..x.nrows()).flat_map(|r| (0..p).map(move |c| (r, c))).find(|(r, c)| x.get(*r, *c) < 0.0);
             if let Some((_, column)) = negative {
                 return Err(Error::unsupported(format!(
                     "{}: column {column} has a negative value, and counts are not negative",
@@ -262,9 +263,15 @@ impl Estimator for MultinomialNb {
 
 /// How likely a row's values are in each class, all arrays class by class.
 enum Likelihood {
-    Normal { means: Vec<f64>, variances: Vec<f64> },
+    Normal {
+        means: Vec<f64>,
+        variances: Vec<f64>,
+    },
     /// Log likelihoods are linear in the values, or in which of them are above the limit.
-    Linear { weights: Vec<f64>, limit: Option<f64> },
+    Linear {
+        weights: Vec<f64>,
+        limit: Option<f64>,
+    },
 }
 
 struct BayesModel {
@@ -322,7 +329,9 @@ impl RowModel for BayesModel {
             Likelihood::Normal { means, variances } => means
                 .chunks_exact(p)
                 .zip(variances.chunks_exact(p))
-                .map(|(m, v)| row.iter().zip(m).zip(v).map(|((x, m), v)| (x - m) * (x - m) / v).sum::<f64>() * -0.5)
+                .map(|(m, v)| {
+                    row.iter().zip(m).zip(v).map(|((x, m), v)| (x - m) * (x - m) / v).sum::<f64>() * -0.5
+                })
                 .collect(),
             Likelihood::Linear { weights, limit } => {
                 let value = |x: f64| limit.map_or(x, |limit| f64::from(u8::from(x > limit)));
@@ -347,9 +356,11 @@ impl RowModel for BayesModel {
 
     fn to_record(&self) -> Result<Record> {
         let shape = [self.present.len(), self.n_inputs];
-        let record = Record::new(Self::RECORD)
-            .with_field("columns", self.n_inputs as u64)
-            .with_array("levels", &shape[..1], self.levels.clone());
+        let record = Record::new(Self::RECORD).with_field("columns", self.n_inputs as u64).with_array(
+            "levels",
+            &shape[..1],
+            self.levels.clone(),
+        );
         let record = match &self.likelihood {
             Likelihood::Normal { means, variances } => record
                 .with_text("likelihood", "normal")

@@ -72,16 +72,21 @@ impl Present {
 
     /// Into a record.
     pub(crate) fn save(&self, record: Record) -> Record {
-        record
-            .with_field("n_classes", self.n_classes as u64)
-            .with_array("classes", &[self.classes.len()], as_values(&self.classes))
+        record.with_field("n_classes", self.n_classes as u64).with_array(
+            "classes",
+            &[self.classes.len()],
+            as_values(&self.classes),
+        )
     }
 
     /// From a record.
     pub(crate) fn load(record: &Record) -> Result<Self> {
         let (n_classes, classes) = (record.count("n_classes")?, counts(record, "classes")?);
         if !classes.is_sorted_by(|a, b| a < b) || classes.last().is_some_and(|c| *c >= n_classes) {
-            return Err(ensemble_core::Error::spec(record.kind(), "classes of a saved model are out of order"));
+            return Err(ensemble_core::Error::spec(
+                record.kind(),
+                "classes of a saved model are out of order",
+            ));
         }
         Ok(Self { n_classes, classes, rows: Vec::new() })
     }

@@ -57,7 +57,13 @@ impl Descent {
         Ok(())
     }
 
-    fn fit(self, kind: &str, statistics: &Statistics, intercept: bool, objective: Objective) -> Result<Fitted> {
+    fn fit(
+        self,
+        kind: &str,
+        statistics: &Statistics,
+        intercept: bool,
+        objective: Objective,
+    ) -> Result<Fitted> {
         self.check(kind)?;
         let moments = statistics.get::<Moments>(&MOMENTS)?;
         let (n, p) = (moments.nrows(), moments.ncols());
@@ -163,7 +169,7 @@ fn cost(train: Shape) -> FitCost {
     let d = train.ncols + 1;
     let depth = train.nrows.div_ceil(BLOCK_ROWS).max(1).ilog2() as usize + 2;
     FitCost {
-        peak_bytes: (8 * (d * d * (depth + 9) + BLOCK_ROWS.min(train.nrows) * d)) as u64,
+        peak_bytes: (8 * d * d * (depth + 9)) as u64,
         model_bytes: (8 * train.ncols + size_of::<LinearModel>()) as u64,
     }
 }
@@ -173,12 +179,7 @@ macro_rules! merging {
         impl $name {
             fn descent(&self) -> Descent {
                 let ratio: fn(&Self) -> f64 = $ratio;
-                Descent {
-                    penalty: self.alpha,
-                    l1_ratio: ratio(self),
-                    max_iter: self.max_iter,
-                    tol: self.tol,
-                }
+                Descent { penalty: self.alpha, l1_ratio: ratio(self), max_iter: self.max_iter, tol: self.tol }
             }
 
             fn check(&self) -> Result<()> {

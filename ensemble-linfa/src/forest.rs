@@ -318,10 +318,7 @@ impl Estimator for AdaBoostClassifier {
         let trees = self.n_estimators * (growth.tree_bytes(train.nrows) + 8) + size_of::<TreesModel>();
         // Weights, their whole parts twice, classes, and which rows went wrong.
         let rows = train.nrows * (8 + 4 + 4 + 2 + 1);
-        FitCost {
-            peak_bytes: (trees + rows + growth.growing_bytes(train)) as u64,
-            model_bytes: trees as u64,
-        }
+        FitCost { peak_bytes: (trees + rows + growth.growing_bytes(train)) as u64, model_bytes: trees as u64 }
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {

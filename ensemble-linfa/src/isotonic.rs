@@ -72,7 +72,7 @@ impl Estimator for IsotonicRegression {
     fn cost(&self, train: Shape) -> FitCost {
         // At worst no row is pooled: their order, a list of pools that doubles as it grows, the points, and linfa's copies.
         FitCost {
-            peak_bytes: (220 * train.nrows + 4096) as u64,
+            peak_bytes: (176 * train.nrows + 4096) as u64,
             model_bytes: (16 * train.nrows + size_of::<IsotonicModel>()) as u64,
         }
     }
@@ -102,11 +102,13 @@ impl Estimator for IsotonicRegression {
         let fitted = serde_json::to_value(&fitted).map_err(refused(Self::KIND))?;
         let read = |name: &str| -> Result<Vec<f64>> {
             let data = fitted[name]["data"].as_array().into_iter().flatten();
-            data.map(|v| v.as_f64()).collect::<Option<Vec<f64>>>().ok_or_else(|| {
-                Error::unsupported(format!("{}: linfa's points cannot be read", Self::KIND))
-            })
+            data.map(|v| v.as_f64())
+                .collect::<Option<Vec<f64>>>()
+                .ok_or_else(|| Error::unsupported(format!("{}: linfa's points cannot be read", Self::KIND)))
         };
-        let (x, mut y) = (read("regressor")?, read("response")?);
+        let (mut x, mut y) = (read("regressor")?, read("response")?);
+        x.shrink_to_fit();
+        y.shrink_to_fit();
         if !self.increasing {
             y.iter_mut().for_each(|v| *v = -*v);
         }
@@ -167,9 +169,11 @@ impl RowModel for IsotonicModel {
     }
 
     fn to_record(&self) -> Result<Record> {
-        Ok(Record::new(Self::RECORD)
-            .with_array("x", &[self.x.len()], self.x.clone())
-            .with_array("y", &[self.y.len()], self.y.clone()))
+        Ok(Record::new(Self::RECORD).with_array("x", &[self.x.len()], self.x.clone()).with_array(
+            "y",
+            &[self.y.len()],
+            self.y.clone(),
+        ))
     }
 }
 

@@ -226,7 +226,8 @@ impl RowModel for LogisticModel {
     }
 
     fn bytes(&self) -> u64 {
-        (8 * (self.coefficients.len() + self.intercepts.len() + self.present.len()) + size_of::<Self>()) as u64
+        (8 * (self.coefficients.len() + self.intercepts.len() + self.present.len()) + size_of::<Self>())
+            as u64
     }
 
     fn to_record(&self) -> Result<Record> {

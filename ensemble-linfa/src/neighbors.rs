@@ -160,20 +160,28 @@ impl Search {
 
     fn cost(&self, train: Shape) -> FitCost {
         let Shape { nrows: n, ncols: p } = train;
-        let leaves = (2 * n).div_ceil(self.leaf_size).max(1);
-        // Handles of rows in leaves that are part empty, and nodes with their bounds or centres; a tree's build parts lists of rows.
-        let kd = 72 * n + 2 * leaves * (192 + 16 * p);
-        let ball = 34 * n + 2 * leaves * (112 + 8 * p);
+        // A k-d tree's leaves are a little more than half full where rows lie evenly; its lists of rows double as they grow.
+        let half_full = (20 * n).div_ceil(11 * self.leaf_size).max(1);
+        let kd = 72 * n + 2 * half_full * (160 + 16 * p);
+        // A ball tree parts rows at the median, into lists that double.
+        let leaves = n.div_ceil(self.leaf_size).next_power_of_two();
+        let ball = leaves * (32 * (n / leaves + 2).next_power_of_two().max(4) + 8 * p + 160);
         let (kept, building) = match (self.algorithm, p <= KD_COLUMNS) {
             (Algorithm::Linear, _) => (0, 0),
             (Algorithm::KdTree, _) | (Algorithm::Auto, true) => (kd, 0),
-            (Algorithm::BallTree | Algorithm::Auto, _) => (ball, 72 * n),
+            (Algorithm::BallTree | Algorithm::Auto, _) => (ball, 36 * n),
         };
         let kept = kept + size_of::<NeighborsModel>() + 1024;
         FitCost { peak_bytes: (kept + building) as u64, model_bytes: kept as u64 }
     }
 
-    fn fit(&self, kind: &'static str, train: &Train<'_>, cx: &FitContext<'_>, say: Say) -> Result<Arc<dyn Model>> {
+    fn fit(
+        &self,
+        kind: &'static str,
+        train: &Train<'_>,
+        cx: &FitContext<'_>,
+        say: Say,
+    ) -> Result<Arc<dyn Model>> {
         let n = train.x().nrows();
         if self.n_neighbors > n {
             return Err(Error::parameter(
@@ -228,7 +236,13 @@ struct NeighborsModel {
 impl NeighborsModel {
     const RECORD: &'static str = "linfa.neighbors";
 
-    fn new(kind: &'static str, search: Search, source: Source, target: Arc<dyn Table>, say: Say) -> Result<Self> {
+    fn new(
+        kind: &'static str,
+        search: Search,
+        source: Source,
+        target: Arc<dyn Table>,
+        say: Say,
+    ) -> Result<Self> {
         let (order, ncols) = (source.table.as_mat().order(), source.table.as_mat().ncols());
         let algorithm = match search.algorithm_for(order, ncols) {
             Algorithm::KdTree if order == Order::F && ncols > 1 => {
@@ -243,9 +257,8 @@ impl NeighborsModel {
             Algorithm::Linear => CommonNearestNeighbour::LinearSearch,
             Algorithm::BallTree | Algorithm::Auto => CommonNearestNeighbour::BallTree,
         };
-        let too_great = |x: MatRef<'_>| {
-            (0..x.nrows()).any(|r| (0..ncols).any(|c| x.get(r, c).abs() > GREATEST))
-        };
+        let too_great =
+            |x: MatRef<'_>| (0..x.nrows()).any(|r| (0..ncols).any(|c| x.get(r, c).abs() > GREATEST));
         let views = RunViews::try_new(source, |source| -> Result<Views<'_>> {
             let x = source.table.as_mat();
             source.rows.runs().iter().map(|run| array_view(x.rows(run.clone())?)).collect()
@@ -261,7 +274,9 @@ impl NeighborsModel {
         let indexes = on_stack(DEEP, || {
             RunIndexes::try_new(views, |views| {
                 views.with_dependent(|_, runs| {
-                    runs.iter().map(|run| index(kind, &algorithm, run, &search)).collect::<Result<Indexes<'_>>>()
+                    runs.iter()
+                        .map(|run| index(kind, &algorithm, run, &search))
+                        .collect::<Result<Indexes<'_>>>()
                 })
             })
         })?;
@@ -288,7 +303,8 @@ impl NeighborsModel {
             }
             into.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         };
-        let starts = || self.source().rows.runs().iter().map(|r| r.start).zip(self.indexes().borrow_dependent());
+        let starts =
+            || self.source().rows.runs().iter().map(|r| r.start).zip(self.indexes().borrow_dependent());
         let mut found = Vec::new();
         for (start, index) in starts() {
             place(start, index.k_nearest(point, k + 1).map_err(refused(self.kind))?, &mut found);
@@ -320,7 +336,9 @@ impl NeighborsModel {
         };
         let total: f64 = found.iter().map(|(d, _)| weight(*d)).sum();
         match &self.say {
-            Say::Mean => out[0] = found.iter().map(|(d, row)| weight(*d) * y.get(*row, 0)).sum::<f64>() / total,
+            Say::Mean => {
+                out[0] = found.iter().map(|(d, row)| weight(*d) * y.get(*row, 0)).sum::<f64>() / total
+            }
             Say::Shares(_) => {
                 out.fill(0.0);
                 found.iter().for_each(|(d, row)| out[y.get(*row, 0) as usize] += weight(*d));

@@ -9,7 +9,9 @@ use linfa::{
     DatasetBase,
     traits::{Fit, Transformer as _},
 };
-use linfa_reduction::random_projection::{GaussianRandomProjection as Gaussian, SparseRandomProjection as Sparse};
+use linfa_reduction::random_projection::{
+    GaussianRandomProjection as Gaussian, SparseRandomProjection as Sparse,
+};
 use ndarray::{Array2, ArrayView2};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

@@ -89,7 +89,11 @@ parameters! {
 }
 
 /// What linfa's fitted scaler is, as shifts and factors.
-fn fit_linear(kind: &str, params: &LinearScalerParams<f64>, train: &Train<'_>) -> Result<Arc<dyn FittedTransform>> {
+fn fit_linear(
+    kind: &str,
+    params: &LinearScalerParams<f64>,
+    train: &Train<'_>,
+) -> Result<Arc<dyn FittedTransform>> {
     let (x, y) = training_views(train)?;
     let fitted: LinearScaler<f64> = params.fit(&DatasetBase::new(x, y)).map_err(refused(kind))?;
     let (mut shift, mut scale): (Vec<f64>, Vec<f64>) =
@@ -256,9 +260,11 @@ impl Transformer for Whitener {
     fn cost(&self, train: Shape) -> FitCost {
         let Shape { nrows: n, ncols: p } = train;
         let copies = if self.method == Whitening::Pca { 2 } else { 1 };
-        let inside = 8 * (copies * n * p + 8 * p * p) + if self.method == Whitening::Pca { 16 * n } else { 0 };
+        let inside =
+            8 * (copies * n * p + 8 * p * p) + if self.method == Whitening::Pca { 16 * n } else { 0 };
         FitCost {
-            peak_bytes: (inside.max(rank_bytes(n, p)) + 4096) as u64,
+            // Products are packed into panels as they are made.
+            peak_bytes: (inside.max(rank_bytes(n, p)) + (100 << 10)) as u64,
             model_bytes: (8 * p * (p + 1) + size_of::<Affine>()) as u64,
         }
     }
@@ -283,7 +289,11 @@ impl Transformer for Whitener {
 }
 
 /// x -> W (x - shift), W with one row per column that comes out.
-pub(crate) fn projection(kind: &str, shift: Vec<f64>, w: ArrayView2<'_, f64>) -> Result<Arc<dyn FittedTransform>> {
+pub(crate) fn projection(
+    kind: &str,
+    shift: Vec<f64>,
+    w: ArrayView2<'_, f64>,
+) -> Result<Arc<dyn FittedTransform>> {
     let n_out = w.nrows();
     let a: Vec<f64> = w.t().iter().copied().collect();
     finite(kind, "factors", shift.iter().chain(&a))?;

@@ -98,9 +98,14 @@ parameters! {
 enum Kernel {
     Linear,
     /// exp(-||u - v||^2 / width).
-    Gaussian { width: f64 },
+    Gaussian {
+        width: f64,
+    },
     /// (u'v + constant)^degree.
-    Polynomial { constant: f64, degree: f64 },
+    Polynomial {
+        constant: f64,
+        degree: f64,
+    },
 }
 
 impl Kernel {
@@ -227,9 +232,7 @@ impl Machine {
         let kernel = match (record.text("kernel")?.as_str(), parameters.as_slice()) {
             ("linear", _) => Kernel::Linear,
             ("gaussian", [width]) => Kernel::Gaussian { width: *width },
-            ("polynomial", [constant, degree]) => {
-                Kernel::Polynomial { constant: *constant, degree: *degree }
-            }
+            ("polynomial", [constant, degree]) => Kernel::Polynomial { constant: *constant, degree: *degree },
             (other, _) => return Err(Error::spec(Self::RECORD, format!("no kernel is called '{other}'"))),
         };
         let (n_inputs, alpha) = (record.count("columns")?, record.array("alpha")?.data.clone());
@@ -259,6 +262,9 @@ impl RowModel for Machine {
         Ok(Machine::to_record(self))
     }
 }
+
+/// Classes that the declared cost covers; a shape says nothing of them.
+const COSTED_CLASSES: usize = 3;
 
 /// The kernel, linfa's vectors of one value a row (two for a regression), and support vectors: its copy and ours.
 fn cost(train: Shape, vectors: usize, machines: usize) -> FitCost {
@@ -382,7 +388,7 @@ impl Estimator for Svc {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        cost(train, 12, 1)
+        cost(train, 12, COSTED_CLASSES)
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {

@@ -82,7 +82,12 @@ impl Growth {
         one_or_more(self.kind, "min_samples_split", self.min_samples_split)?;
         one_or_more(self.kind, "max_depth", self.max_depth.unwrap_or(1))?;
         if self.max_depth.is_some_and(|d| d > DEEPEST) {
-            return Err(Error::parameter(self.kind, "max_depth", self.max_depth.unwrap_or(0), "at most 50000"));
+            return Err(Error::parameter(
+                self.kind,
+                "max_depth",
+                self.max_depth.unwrap_or(0),
+                "at most 50000",
+            ));
         }
         if !self.min_impurity_decrease.is_finite() || self.min_impurity_decrease < f64::EPSILON {
             let want = "a finite number, 2.3e-16 or more: linfa needs a split to gain something";
@@ -249,7 +254,8 @@ type Place = (usize, usize);
 
 impl Tree {
     fn of(fitted: &DecisionTree<f64, OrderedLabel>, n_classes: usize) -> Self {
-        let (nodes, leaves) = fitted.iter_nodes().fold((0, 0), |(n, l), node| (n + 1, l + usize::from(node.is_leaf())));
+        let (nodes, leaves) =
+            fitted.iter_nodes().fold((0, 0), |(n, l), node| (n + 1, l + usize::from(node.is_leaf())));
         let mut tree = Tree {
             feature: Vec::with_capacity(nodes),
             threshold: Vec::with_capacity(nodes),

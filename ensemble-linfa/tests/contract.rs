@@ -100,7 +100,10 @@ fn values_that_are_not_finite_are_named_before_linfa_sees_them() {
             let mut spoilt = x.clone();
             spoilt[7 * p] = bad;
             let error = fit(&*learner, c_order(&spoilt, N, p), &y, k).err().expect(name);
-            assert!(matches!(error.kind(), ErrorKind::NotFinite { row: 7, column: 0, .. }), "{name}: {error}");
+            assert!(
+                matches!(error.kind(), ErrorKind::NotFinite { row: 7, column: 0, .. }),
+                "{name}: {error}"
+            );
             let mut spoilt = y.clone();
             spoilt[9] = bad;
             assert!(fit(&*learner, c_order(&x, N, p), &spoilt, k).is_err(), "{name}");

@@ -53,10 +53,8 @@ pub fn transposed(x: &[f64], n: usize, p: usize) -> Vec<f64> {
 
 pub fn with_train<T>(x: MatRef<'_>, y: &[f64], run: impl FnOnce(&Train<'_>) -> T) -> T {
     let rows = Rows::all(x.nrows());
-    let train = Train::new(
-        FoldView::new(x, &rows).unwrap(),
-        FoldView::new(MatRef::column_vector(y), &rows).unwrap(),
-    );
+    let train =
+        Train::new(FoldView::new(x, &rows).unwrap(), FoldView::new(MatRef::column_vector(y), &rows).unwrap());
     run(&train.unwrap())
 }
 
