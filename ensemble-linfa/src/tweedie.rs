@@ -59,7 +59,7 @@ parameters! {
     /// deviance in other units and the same coefficients, so targets are scaled until that step is short; where that cannot
     /// help (power from 1.7 to 2.3, no intercept, logit) it is one scaled copy of the rows, which `cost` declares. Its Poisson
     /// deviance lacks a factor (`distribution.rs`: 2 y ln(y / mean) - y + mean) and disagrees with its gradient, so power 1 runs
-    /// as 1.0000011, where linfa uses the general formula. Means that turn negative or NaN never end its line search: the
+    /// as 1.00001, where linfa uses the general formula. Means that turn negative or NaN never end its line search: the
     /// identity link is offered for power 0 alone. A result whose slope is no better than at the start is an error.
     TweedieRegressor: Learner = "linfa.tweedie_regressor", "linfa-linear 0.8.1" {
         power "power" []: f64 = 0.0, "0", "power of the mean that the variance goes with; not between 0 and 1";
@@ -107,7 +107,7 @@ impl TweedieRegressor {
 
     /// The power that linfa is given; see the type's faults.
     fn power_for_linfa(&self) -> f64 {
-        if (self.power - 1.0).abs() < 1.1e-6 { 1.000_001_1 } else { self.power }
+        if (self.power - 1.0).abs() < 1e-5 { 1.000_01 } else { self.power }
     }
 
     /// Whether scaling needs a copy of the rows.
