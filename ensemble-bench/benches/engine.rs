@@ -1,14 +1,17 @@
 //! Criterion benches of the engine; each checks its result, and `cargo bench -- --test` runs each once.
 #![allow(missing_docs)]
 
-use std::hint::black_box;
+use std::{hint::black_box, ops::Range, path::PathBuf, process::Command, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ensemble::{
-    Block, DenseTable, Friedman1, KFold, Layer, MOMENTS, MatRef, Moments, Order, Rows, Statistic,
-    SuperLearner, Table,
+    Block, DenseTable, Estimator, FitContext, FoldView, Friedman1, Heap, KFold, Layer, Ledger, MOMENTS,
+    MatMut, MatRef, Model, Moments, Order, Rows, Statistic, Statistics, SuperLearner, Table, Train,
+    complements,
     memmap::{MappedTable, save_npy},
-    native::{ElasticNet, Lasso, LinearRegression, NonNegativeLeastSquares, Ridge},
+    native::{
+        Algorithm, ElasticNet, KNeighborsRegressor, Lasso, LinearRegression, NonNegativeLeastSquares, Ridge,
+    },
 };
 
 fn friedman(nrows: usize, ncols: usize) -> (DenseTable, DenseTable) {
@@ -58,6 +61,10 @@ fn statistics(c: &mut Criterion) {
                 }
             });
         });
+        // Two halves merged are the whole, to rounding.
+        let mut whole = moments(x.rows(0..nrows / 2).unwrap(), &y[..nrows / 2]);
+        whole.merge(&moments(x.rows(nrows / 2..nrows).unwrap(), &y[nrows / 2..])).unwrap();
+        assert_eq!(whole.nrows(), nrows as f64);
         let half = moments(x.rows(0..nrows / 2).unwrap(), &y[..nrows / 2]);
         group.bench_function(BenchmarkId::new("merge", &id), |b| {
             b.iter(|| {
@@ -71,11 +78,126 @@ fn statistics(c: &mut Criterion) {
     group.finish();
 }
 
+/// The states of all folds from one pass, and of their complements by merges.
+fn fold_statistics(c: &mut Criterion) {
+    let mut group = c.benchmark_group("fold_statistics");
+    group.sample_size(20);
+    let (nrows, ncols) = (100_000, 50);
+    let (x, y) = friedman(nrows, ncols);
+    let (x, y) = (x.as_mat(), y.as_mat());
+    let y = y.column(0).unwrap();
+    for k in [2, 10, 20] {
+        let folds = KFold::new(k).split(nrows, 4096).unwrap();
+        let states = || -> Vec<Statistics> {
+            let state = |range: Range<usize>| moments(x.rows(range.clone()).unwrap(), &y[range]);
+            folds.ranges().map(|r| Statistics::new(vec![Arc::new(state(r))])).collect()
+        };
+        let all = states();
+        let merged = complements(&all).unwrap();
+        let rows_of = |s: &Statistics| s.get::<Moments>(&MOMENTS).unwrap().nrows();
+        assert_eq!(merged.len(), k + 1);
+        assert_eq!(rows_of(&merged[k]), nrows as f64);
+        for (fold, range) in folds.ranges().enumerate() {
+            assert_eq!(rows_of(&merged[fold]), (nrows - range.len()) as f64);
+        }
+        group.throughput(Throughput::Bytes((nrows * ncols * 8) as u64));
+        group.bench_function(BenchmarkId::new("one_pass", format!("K={k}")), |b| b.iter(states));
+        group.bench_function(BenchmarkId::new("complements", format!("K={k}")), |b| {
+            b.iter(|| complements(black_box(&all)).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// An index over all rows, and answers from it.
+fn neighbors(c: &mut Criterion) {
+    let mut group = c.benchmark_group("neighbors");
+    group.sample_size(10);
+    for (nrows, ncols, algorithm, name) in
+        [(200_000, 5, Algorithm::KdTree, "kd_tree"), (20_000, 50, Algorithm::Brute, "brute")]
+    {
+        let (x, y) = friedman(nrows, ncols);
+        let (x, y): (Arc<dyn Table>, Arc<dyn Table>) = (Arc::new(x), Arc::new(y));
+        let rows = Rows::all(nrows);
+        let learner = KNeighborsRegressor::new().algorithm(algorithm);
+        let build = || {
+            let train = Train::new(
+                FoldView::new(x.as_mat(), &rows).unwrap(),
+                FoldView::new(y.as_mat(), &rows).unwrap(),
+            )
+            .unwrap();
+            let ledger = Ledger::new();
+            let cx = FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) };
+            learner.fit(&train, &cx).unwrap()
+        };
+        let model = build();
+        let queries = x.as_mat().rows(0..1000).unwrap();
+        let answer = |model: &dyn Model| {
+            let mut out = vec![0.0; 1000];
+            model.predict_into(queries, MatMut::column_vector(&mut out)).unwrap();
+            out
+        };
+        // The nearest five by a look at every row: the same mean.
+        let distance = |row: usize| -> f64 {
+            (0..ncols).map(|j| (x.as_mat().get(row, j) - queries.get(7, j)).powi(2)).sum()
+        };
+        let mut nearest: Vec<usize> = (0..nrows).collect();
+        nearest.select_nth_unstable_by(4, |a, b| distance(*a).total_cmp(&distance(*b)));
+        let mean = nearest[..5].iter().map(|r| y.as_mat().get(*r, 0)).sum::<f64>() / 5.0;
+        assert!((answer(model.as_ref())[7] - mean).abs() < 1e-9);
+        let id = format!("{nrows}x{ncols}");
+        group.bench_function(BenchmarkId::new(format!("{name}_build"), &id), |b| b.iter(build));
+        group.throughput(Throughput::Elements(1000));
+        group.bench_function(BenchmarkId::new(format!("{name}_query"), &id), |b| {
+            b.iter(|| answer(model.as_ref()))
+        });
+    }
+    group.finish();
+}
+
+/// The program `ensemble`, where it was built beside the benches.
+fn program() -> Option<PathBuf> {
+    let bench = std::env::current_exe().ok()?;
+    Some(bench.parent()?.parent()?.join("ensemble")).filter(|p| p.exists())
+}
+
+/// CSV to a mapped table. The import is the program's own and no library's, so the program is what runs: it plans a fit, for which
+/// it imports, and starting it is in the figure (a millisecond or two).
+fn csv_import(c: &mut Criterion) {
+    let Some(program) = program() else {
+        eprintln!("csv_import: absent (build the program first: cargo build --release -p ensemble-cli)");
+        return;
+    };
+    let mut group = c.benchmark_group("csv_import");
+    group.sample_size(10);
+    let (nrows, ncols) = (50_000, 20);
+    let (x, y) = friedman(nrows, ncols);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("table.csv");
+    let mut text = (0..ncols).map(|j| format!("x{j},")).collect::<String>() + "y\n";
+    for row in 0..nrows {
+        (0..ncols).for_each(|j| text += &format!("{},", x.as_mat().get(row, j)));
+        text += &format!("{}\n", y.as_mat().get(row, 0));
+    }
+    std::fs::write(&path, &text).unwrap();
+    let import = || {
+        let plan = ["--target", "y", "--learner", "ols=native.linear_regression", "--json"];
+        let output = Command::new(&program).arg("plan").arg(&path).args(plan).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let plan: serde_json::Value = serde_json::from_slice(&import()).unwrap();
+    assert_eq!((plan["rows"].as_u64(), plan["columns"].as_u64()), (Some(nrows as u64), Some(ncols as u64)));
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function(format!("{nrows}x{ncols}"), |b| b.iter(import));
+    group.finish();
+}
+
 fn super_learner(c: &mut Criterion) {
     let mut group = c.benchmark_group("super_learner");
     group.sample_size(10);
     let (x, y) = friedman(200_000, 20);
-    for (k, threads) in [(2, 1), (20, 1), (2, 2), (20, 2)] {
+    for (k, threads) in [2, 5, 10, 20].into_iter().flat_map(|k| [(k, 1), (k, 2)]) {
         let learner = SuperLearner::new(KFold::new(k))
             .layer(
                 Layer::new()
@@ -91,6 +213,7 @@ fn super_learner(c: &mut Criterion) {
         group.bench_function(format!("K={k}/threads={threads}"), |b| b.iter(|| learner.fit(&x, &y).unwrap()));
     }
     let plan = SuperLearner::new(KFold::new(10)).layer(Layer::new().learner("ols", LinearRegression::new()));
+    assert_eq!(plan.plan(&x, &y).unwrap().folds().len(), 10);
     group.bench_function("plan", |b| b.iter(|| plan.plan(&x, &y).unwrap()));
     let kept = plan.clone().keep_out_of_fold();
     assert_eq!(kept.fit(&x, &y).unwrap().transform().unwrap().nrows(), 200_000);
@@ -111,11 +234,15 @@ fn views(c: &mut Criterion) {
     let ledger = ensemble::Ledger::new();
     let view = ensemble::FoldView::new(mapped.as_mat(), &rows).unwrap();
     let purpose = ensemble::GatherFor { layer: 0, fold: None, what: "bench" };
+    let gathered = ensemble::gather(&view, Order::C, &ensemble::Heap, &ledger, purpose).unwrap();
+    assert_eq!(gathered.as_mat().get(10_240, 3), x.as_mat().get(20_480, 3));
+    drop(gathered);
+    group.throughput(Throughput::Bytes((rows.len() * 50 * 8) as u64));
     group.bench_function("gather", |b| {
         b.iter(|| ensemble::gather(&view, Order::C, &ensemble::Heap, &ledger, purpose).unwrap());
     });
     group.finish();
 }
 
-criterion_group!(benches, statistics, super_learner, views);
+criterion_group!(benches, statistics, fold_statistics, super_learner, views, neighbors, csv_import);
 criterion_main!(benches);

@@ -98,7 +98,8 @@ pub(crate) fn no_rows_is_an_error(bench: &Bench<'_>) -> Checked {
 
 pub(crate) fn few_rows(bench: &Bench<'_>) -> Checked {
     for rows in [1, 2] {
-        refused_or_finite(bench, &bench.problem.only(|row, _| row < rows)).during(format!("the first {rows} of the rows"))?;
+        refused_or_finite(bench, &bench.problem.only(|row, _| row < rows))
+            .during(format!("the first {rows} of the rows"))?;
     }
     Ok(())
 }
