@@ -45,7 +45,8 @@
 //!    let mapped = ensemble::memmap::MappedPlace::temp()?;
 //!    let suite = Suite::new(&registry).place(&mapped).meter(&HEAP);
 //!    ```
-//!    Tables of a mapped place are read-only pages: a backend that writes to its input dies there. They can be rewired, too.
+//!    Tables of a mapped place are read-only pages: a backend that writes to its input dies there. They can be rewired, and a
+//!    saved model can name them, if the registry opens files (`registry.open_tables_with(ensemble::memmap::open_reference)`).
 //!    The meter counts what the whole process allocates, so that test binary may have one `#[test]` only.
 //! 3. Call [`check_estimator`] for a regressor, [`check_classifier`], [`check_transformer`], or [`check_kind`] for whatever a name
 //!    of the registry makes, and [`Outcome::assert`] what comes back: it panics with the table of all checks.

@@ -12,14 +12,14 @@ use ndarray::Array1;
 use crate::{
     classes::{Present, Seen, softmax},
     parameters::{not_negative, parameters, positive},
-    view::{ByRow, RowModel, finite, refused, training_views, values},
+    view::{ByRow, RowModel, finite, refused, values, views},
 };
 
 parameters! {
     /// Naive Bayes with normal columns, by linfa: scikit-learn's `GaussianNB`.
     ///
     /// linfa copies the rows of one class at a time. What it fits is read out once, and rows are predicted from that: linfa's
-    /// own prediction copies the rows per class, and gives NaN where every likelihood underflows (`base_nb.rs:69-76`).
+    /// own prediction copies the rows per class, and gives infinities where every likelihood underflows (`base_nb.rs:69-76`).
     GaussianNb: Learner = "linfa.gaussian_nb", "linfa-bayes 0.8.1" {
         var_smoothing "var_smoothing" []: f64 = 1e-9, "1e-9", "share of the greatest variance that is added to all";
     }
@@ -91,7 +91,7 @@ impl Estimator for GaussianNb {
             Seen::One(model) => return Ok(model),
             Seen::Many(present) => present,
         };
-        let (x, y) = training_views(train)?;
+        let (x, y) = views(train)?;
         let codes: Array1<usize> = present.codes(y.iter().copied()).collect();
         let fitted = linfa_bayes::GaussianNbParams::<f64, usize>::new()
             .var_smoothing(self.var_smoothing)

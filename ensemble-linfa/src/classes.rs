@@ -24,7 +24,7 @@ pub(crate) enum Seen {
 }
 
 impl Present {
-    /// Check the training rows and count their classes.
+    /// Check that the training rows are finite, and count their classes.
     pub(crate) fn of(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Seen> {
         train.check_finite()?;
         let counts = class_counts(train, cx)?;

@@ -21,7 +21,7 @@ use crate::{
     parameters::{one_or_more, parameters, positive},
     seed::mixed,
     tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, ordered_labels},
-    view::{ByRow, DEEP, training_views},
+    view::{ByRow, DEEP, views},
 };
 
 parameters! {
@@ -123,7 +123,7 @@ impl Bag {
             Seen::One(model) => return Ok(model),
             Seen::Many(present) => present,
         };
-        let (x, y) = training_views(train)?;
+        let (x, y) = views(train)?;
         self.growth.check_rows(x)?;
         let labels = ordered_labels(&present, y.iter().copied());
         let drawn = (x.nrows() as f64 * self.max_samples).ceil() as usize;
@@ -327,7 +327,7 @@ impl Estimator for AdaBoostClassifier {
             Seen::One(model) => return Ok(model),
             Seen::Many(present) => present,
         };
-        let (x, _) = training_views(train)?;
+        let (x, _) = views(train)?;
         if x.nrows() > BOOSTED_ROWS {
             return Err(Error::unsupported(format!(
                 "{}: weights of {} rows are lost in linfa's float32 sums; at most {BOOSTED_ROWS} rows",

@@ -1,5 +1,23 @@
 #![forbid(unsafe_code)]
-#![doc = include_str!("../README.md")]
+//! linfa 0.8.1 behind the traits of `ensemble`.
+//!
+#![cfg_attr(all(feature = "elasticnet", feature = "nn"), doc = include_str!("../README.md"))]
+// With some features off, parts of what modules share lie idle.
+#![cfg_attr(
+    not(all(
+        feature = "linear",
+        feature = "elasticnet",
+        feature = "logistic",
+        feature = "trees",
+        feature = "ensemble",
+        feature = "svm",
+        feature = "bayes",
+        feature = "nn",
+        feature = "preprocessing",
+        feature = "reduction"
+    )),
+    allow(dead_code, unused_imports, unused_macros)
+)]
 
 #[cfg(feature = "bayes")]
 mod bayes;

@@ -12,7 +12,7 @@ use ndarray::{Array1, ArrayView2};
 use crate::{
     classes::{Present, Seen, softmax},
     parameters::{not_negative, one_or_more, parameters, positive},
-    view::{ByRow, RowModel, finite, refused, training_views, values},
+    view::{ByRow, RowModel, finite, refused, values, views},
 };
 
 parameters! {
@@ -102,7 +102,7 @@ impl Problem {
             Seen::One(model) => return Ok(model),
             Seen::Many(present) => present,
         };
-        let (x, y) = training_views(train)?;
+        let (x, y) = views(train)?;
         let codes: Array1<usize> = present.codes(y.iter().copied()).collect();
         let (coefficients, intercepts) = if present.len() == 2 && !multinomial {
             self.two_classes(x, codes)?

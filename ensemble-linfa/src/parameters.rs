@@ -142,14 +142,13 @@ macro_rules! words {
         }
 
         impl $name {
-            #[allow(dead_code)]
             pub(crate) const fn word(self) -> &'static str {
                 match self {
                     $(Self::$case => $word,)*
                 }
             }
 
-            /// From a word of a record.
+            /// From a word of a record; not every choice is saved.
             #[allow(dead_code)]
             pub(crate) fn saved(word: &str) -> ensemble_core::Result<Self> {
                 match word {

@@ -17,7 +17,7 @@ use ndarray::{Array1, ArrayView2};
 use crate::{
     classes::{Present, Seen},
     parameters::{Value, not_negative, parameters, positive, words},
-    view::{ByRow, RowModel, finite, refused, training_views, values},
+    view::{ByRow, RowModel, finite, refused, training_views, values, views},
 };
 
 words! {
@@ -397,7 +397,7 @@ impl Estimator for Svc {
             Seen::One(model) => return Ok(model),
             Seen::Many(present) => present,
         };
-        let (x, y) = training_views(train)?;
+        let (x, y) = views(train)?;
         let (kernel, factor) = Kernel::new(self.kernel, self.gamma, self.degree, self.coef0, x);
         // Two classes need one machine, for the second.
         let firsts = if present.len() == 2 { 1..2 } else { 0..present.len() };

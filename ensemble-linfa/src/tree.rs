@@ -21,7 +21,7 @@ use ndarray::{Array1, ArrayView2, Axis};
 use crate::{
     classes::{Present, Seen, softmax},
     parameters::{one_or_more, parameters, words},
-    view::{ByRow, DEEP, RowModel, counts, refused, training_views, values},
+    view::{ByRow, DEEP, RowModel, counts, refused, values, views},
 };
 
 words! {
@@ -505,7 +505,7 @@ impl Estimator for DecisionTreeClassifier {
             Seen::One(model) => return Ok(model),
             Seen::Many(present) => present,
         };
-        let (x, y) = training_views(train)?;
+        let (x, y) = views(train)?;
         growth.check_rows(x)?;
         let labels = ordered_labels(&present, y.iter().copied());
         let leaf = self.min_samples_leaf as f32;

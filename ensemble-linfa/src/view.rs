@@ -19,13 +19,21 @@ pub(crate) fn array_view(x: MatRef<'_>) -> Result<ArrayView2<'_, f64>> {
         .map_err(|e| Error::unsupported(format!("the rows cannot be viewed by ndarray: {e}")))
 }
 
-/// Training rows and targets as linfa takes them, known to be there and finite.
+/// Training rows and targets as linfa takes them.
+///
+/// # Errors
+/// For several runs.
+pub(crate) fn views<'a>(train: &Train<'a>) -> Result<(ArrayView2<'a, f64>, ArrayView1<'a, f64>)> {
+    Ok((array_view(train.contiguous_x()?)?, ArrayView1::from(train.contiguous_y()?)))
+}
+
+/// [`views`] of rows that are there and finite.
 ///
 /// # Errors
 /// For rows that are none, not finite, or several runs.
 pub(crate) fn training_views<'a>(train: &Train<'a>) -> Result<(ArrayView2<'a, f64>, ArrayView1<'a, f64>)> {
     train.check_finite()?;
-    Ok((array_view(train.contiguous_x()?)?, ArrayView1::from(train.contiguous_y()?)))
+    views(train)
 }
 
 /// What linfa says, as an error of the learner `kind`.

@@ -1,15 +1,15 @@
 //! Mapped tables for the conformance checks of `ensemble-core`: pages that a write would fault on.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use ensemble_core::{Error, MatRef, Result, Table, conformance::Place};
-use tempfile::TempDir;
+use ensemble_core::{ContiguousView, Error, MatRef, Result, Rows, Table, TableReference, conformance::Place};
+use tempfile::{TempDir, TempPath};
 
 use crate::{mapped::MappedTable, writer::save_npy};
 
-/// A temporary directory whose tables are `.npy` files mapped read-only, which can be rewired.
+/// A temporary directory whose tables are `.npy` files mapped read-only. They can be rewired, and saved models can name them.
 ///
-/// A file is removed as soon as it is mapped, and its disk room is free when its table is dropped.
+/// A file is removed with the last handle of its table.
 ///
 /// ```
 /// use ensemble_core::{MatRef, Order, conformance::Place};
@@ -43,9 +43,50 @@ impl Place for MappedPlace {
     fn table(&self, x: MatRef<'_>) -> Result<Arc<dyn Table>> {
         let file = tempfile::NamedTempFile::new_in(self.dir.path())
             .map_err(|e| Error::io(self.dir.path(), "write in", e))?;
-        // The path goes with the file at the end; the mapping keeps the pages.
         let path = file.into_temp_path();
         save_npy(&path, x)?;
-        Ok(Arc::new(MappedTable::open_npy(&path)?.renamed("mapped file")))
+        let table = MappedTable::open_npy(&path)?.renamed("mapped file");
+        Ok(Arc::new(KeptTable { table, _path: Arc::new(path) }))
+    }
+}
+
+/// A mapped table whose file stays as long as the table does.
+#[derive(Clone)]
+struct KeptTable {
+    table: MappedTable,
+    _path: Arc<TempPath>,
+}
+
+impl Table for KeptTable {
+    fn as_mat(&self) -> MatRef<'_> {
+        self.table.as_mat()
+    }
+
+    fn describe(&self) -> String {
+        self.table.describe()
+    }
+
+    fn page_bytes(&self) -> usize {
+        self.table.page_bytes()
+    }
+
+    fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {
+        self.table.contiguous_cost(rows)
+    }
+
+    fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
+        self.table.contiguous(rows)
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Table>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn reference(&self) -> Result<TableReference> {
+        self.table.reference()
+    }
+
+    fn release(&self, rows: Range<usize>) {
+        self.table.release(rows);
     }
 }

@@ -43,6 +43,7 @@ const OTHER_WAYS: [&str; 6] = [
 fn every_kind_keeps_the_contract() {
     let mut registry = Registry::new();
     ensemble_native::register(&mut registry);
+    registry.open_tables_with(ensemble_memmap::open_reference);
     let mapped = MappedPlace::temp().unwrap();
     let suite = Suite::new(&registry).place(&mapped).meter(&HEAP);
     let mut faults = String::new();

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use ensemble_core::{
     Access, Built, ConstantModel, DenseTable, Error, ErrorKind, Estimator, FitContext, FitCost, Kind, Loaded,
     MatMut, MatRef, Model, Order, Parameter, Params, Predicts, Record, Registry, Result, Rows, Shape, Table,
-    Train, check_prediction, class_counts, on_stack,
+    TableReference, Train, check_prediction, class_counts, on_stack,
 };
 use smartcore::{
     algorithm::neighbour::{cover_tree::CoverTree, linear_search::LinearKNNSearch},
@@ -403,15 +403,23 @@ impl NeighborsModel {
         unreachable!("a point without a row")
     }
 
-    /// From what [`Model::to_record`] gave.
+    /// All but the rows, as data.
+    fn parameters(&self) -> Record {
+        Record::new(Self::RECORD)
+            .with_text("learner", &self.learner)
+            .with_field("n_neighbors", self.neighborhood.n_neighbors)
+            .with_text("weights", self.neighborhood.weights.name())
+            .with_text("algorithm", self.neighborhood.algorithm.name())
+            .with_text("metric", self.neighborhood.metric.name())
+            .with_array("p", &[1], vec![self.neighborhood.metric.order()])
+            .with_field("classes", self.n_classes.unwrap_or(0))
+    }
+
+    /// From what [`Model::to_record`] or [`Model::to_record_by_reference`] gave.
     ///
     /// # Errors
-    /// When a part is missing or does not fit the others.
-    pub fn from_record(record: &Record) -> Result<Self> {
-        let (x, y) = (record.array("rows")?, record.array("targets")?);
-        let [nrows, ncols] = x.shape[..] else {
-            return Err(Error::spec(Self::RECORD, "the rows of the saved model are no table"));
-        };
+    /// When a part is missing or does not fit the others, or a file is not what it was.
+    pub fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
         let learner = record.text("learner")?;
         let neighborhood = Neighborhood {
             n_neighbors: record.count("n_neighbors")?,
@@ -425,15 +433,38 @@ impl NeighborsModel {
         };
         neighborhood.check(&learner)?;
         let n_classes = Some(record.count("classes")?).filter(|k| *k > 0);
-        let classes_fit = n_classes.is_none_or(|k| y.data.iter().all(|c| *c >= 0.0 && *c < k as f64));
-        if y.data.len() != nrows || neighborhood.n_neighbors > nrows || !classes_fit || ncols == 0 {
+        let (table, target, rows, copied) = saved_rows(record, registry)?;
+        let y = target.as_mat();
+        let is_class = |row| n_classes.is_none_or(|k| (0.0..k as f64).contains(&y.get(row, 0)));
+        let classes_fit = rows.runs().iter().flat_map(|run| run.start..run.end).all(is_class);
+        if neighborhood.n_neighbors > rows.len() || !classes_fit || table.as_mat().ncols() == 0 {
             return Err(Error::spec(Self::RECORD, "the parts of the saved model do not fit each other"));
         }
-        let table: Arc<dyn Table> = Arc::new(DenseTable::new(x.data.clone(), nrows, ncols, Order::C)?);
-        let target = Arc::new(DenseTable::column(y.data.clone()));
-        let copied = 8 * (x.data.len() + y.data.len()) as u64;
-        Self::new(&learner, neighborhood, table, target, Rows::all(nrows), n_classes, copied)
+        Self::new(&learner, neighborhood, table, target, rows, n_classes, copied)
     }
+}
+
+/// The rows of a saved model: held in the record, or named by it.
+fn saved_rows(record: &Record, registry: &Registry) -> Result<Kept> {
+    let bad = |what: &str| Error::spec(NeighborsModel::RECORD, what);
+    if let [table, target] = record.children() {
+        let table = registry.open_table(&TableReference::from_record(table)?)?;
+        let target = registry.open_table(&TableReference::from_record(target)?)?;
+        let runs = record.array("runs")?.data.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize);
+        let rows = Rows::from_runs(runs);
+        if rows.end() > table.as_mat().nrows().min(target.as_mat().nrows()) || target.as_mat().ncols() != 1 {
+            return Err(bad("saved rows reach past the end of their table"));
+        }
+        return Ok((table, target, rows, 0));
+    }
+    let (x, y) = (record.array("rows")?, record.array("targets")?);
+    let [nrows, ncols] = x.shape[..] else { return Err(bad("the rows of the saved model are no table")) };
+    if y.data.len() != nrows {
+        return Err(Error::shape("targets of a saved model", nrows, y.data.len()));
+    }
+    let copied = 8 * (x.data.len() + y.data.len()) as u64;
+    let table: Arc<dyn Table> = Arc::new(DenseTable::new(x.data.clone(), nrows, ncols, Order::C)?);
+    Ok((table, Arc::new(DenseTable::column(y.data.clone())), Rows::all(nrows), copied))
 }
 
 impl Model for NeighborsModel {
@@ -495,23 +526,30 @@ impl Model for NeighborsModel {
         kept + self.copied_bytes + (size_of::<Self>() + self.learner.len()) as u64
     }
 
-    /// The training rows and targets as data: a saved model needs no table beside it.
+    /// With the training rows and targets as data: a saved model needs no table beside it.
     fn to_record(&self) -> Result<Record> {
         let (mat, targets) = (self.table.as_mat(), self.target.as_mat());
         let (n, p) = (self.rows.len(), mat.ncols());
         let rows = || self.rows.runs().iter().flat_map(|run| run.start..run.end);
         let mut x = Vec::with_capacity(n * p);
         rows().for_each(|r| x.extend((0..p).map(|c| mat.get(r, c))));
-        Ok(Record::new(Self::RECORD)
-            .with_text("learner", &self.learner)
-            .with_field("n_neighbors", self.neighborhood.n_neighbors)
-            .with_text("weights", self.neighborhood.weights.name())
-            .with_text("algorithm", self.neighborhood.algorithm.name())
-            .with_text("metric", self.neighborhood.metric.name())
-            .with_array("p", &[1], vec![self.neighborhood.metric.order()])
-            .with_field("classes", self.n_classes.unwrap_or(0))
-            .with_array("rows", &[n, p], x)
-            .with_array("targets", &[n], rows().map(|r| targets.get(r, 0)).collect()))
+        Ok(self.parameters().with_array("rows", &[n, p], x).with_array(
+            "targets",
+            &[n],
+            rows().map(|r| targets.get(r, 0)).collect(),
+        ))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        if self.copied_bytes > 0 {
+            return Err(Error::unsupported("the neighbours' rows were copied; save the model with its rows"));
+        }
+        let runs: Vec<f64> = self.rows.runs().iter().flat_map(|r| [r.start as f64, r.end as f64]).collect();
+        Ok(self
+            .parameters()
+            .with_array("runs", &[runs.len() / 2, 2], runs)
+            .with_child(self.table.reference()?.to_record()?)
+            .with_child(self.target.reference()?.to_record()?))
     }
 }
 
@@ -560,7 +598,8 @@ macro_rules! neighbors_learner {
 ///
 /// No row is copied: points of the search are numbers of rows, 16 bytes each, and the model keeps counted handles to the table and its
 /// targets. Where those are only borrowed (a `MatRef`) and cannot be kept, rows and targets are copied once, on top of the declared
-/// cost: [`NeighborsModel::copied_bytes`]. Of rows at equal distance the first in the table counts. A saved model holds its rows.
+/// cost: [`NeighborsModel::copied_bytes`]. Of rows at equal distance the first in the table counts. A saved model holds its rows,
+/// or names them in their file ([`Model::to_record_by_reference`]).
 ///
 /// Faults of smartcore 0.7.0 handled here: `KNNRegressor` copies every row; of rows at equal distance any may count; a cover tree of
 /// rows whose distances overflow recurses until the process ends (refused before); its queries panic on NaN (an error here).
@@ -676,7 +715,7 @@ pub(crate) fn register(registry: &mut Registry) {
             Ok(Built::Learner(Arc::new(KNeighborsClassifier { neighborhood })))
         },
     });
-    registry.add_loader(NeighborsModel::RECORD, |record, _| {
-        Ok(Loaded::Model(Arc::new(NeighborsModel::from_record(record)?)))
+    registry.add_loader(NeighborsModel::RECORD, |record, registry| {
+        Ok(Loaded::Model(Arc::new(NeighborsModel::from_record(record, registry)?)))
     });
 }

@@ -153,7 +153,7 @@ fn is_constant(train: &Train<'_>, column: usize) -> bool {
 /// smartcore centres a copy of the rows and decomposes another one: twice the rows' bytes, once with the correlation matrix or for
 /// up to as many rows as columns: the declared cost.
 ///
-/// Faults of smartcore 0.7.0 handled here: with the correlation matrix a constant column gives NaN (an error here).
+/// Faults of smartcore 0.7.0 handled here: with the correlation matrix a constant column panics (an error here).
 ///
 /// ```
 /// use ensemble_core::Transformer;
@@ -231,6 +231,15 @@ impl Transformer for Pca {
         train.check_finite()?;
         let k = self.n_out(train.shape().ncols);
         check_components(Self::KIND, k, train.shape().ncols, "the number of columns")?;
+        if self.use_correlation_matrix
+            && let Some(column) = (0..train.shape().ncols).find(|c| is_constant(train, *c))
+        {
+            return Err(Error::unsupported(format!(
+                "{}: column {column} (from 0) is constant, and has no correlation with others; drop it, or use \
+                 use_correlation_matrix=false",
+                Self::KIND
+            )));
+        }
         let parameters = PCAParameters::default()
             .with_n_components(k)
             .with_use_correlation_matrix(self.use_correlation_matrix);

@@ -507,3 +507,77 @@ fn pipelines_of_this_crate_fit_and_predict() {
     }
     let _: &dyn Transformer = &Lda::new();
 }
+
+#[test]
+fn neighbours_are_saved_with_their_rows_or_by_the_place_of_their_rows() {
+    use ensemble_core::{FoldView, Record, Table, Train};
+    let dir = tempfile::tempdir().unwrap();
+    let data = Data::classes(400, 3, 2, (Order::F, 0), 0..0);
+    let (xp, yp) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
+    save_npy(&xp, data.mat()).unwrap();
+    save_npy(&yp, MatRef::column_vector(&data.y)).unwrap();
+    let x: Arc<dyn Table> = Arc::new(MappedTable::open_npy(&xp).unwrap());
+    let y: Arc<dyn Table> = Arc::new(MappedTable::open_npy(&yp).unwrap());
+    let rows = Rows::all_but(400, 100..200).unwrap();
+    let view = |t| FoldView::new(t, &rows).unwrap();
+    let (xm, ym) = (x.as_mat(), y.as_mat());
+    let train = Train::new(view(xm), view(ym)).unwrap();
+    let ledger = Ledger::default();
+    let cx = FitContext {
+        table: Some(&x),
+        target: Some(&y),
+        n_classes: Some(2),
+        ..FitContext::alone(&Heap, &ledger)
+    };
+    let mut registry = registry();
+    registry.open_tables_with(ensemble_memmap::open_reference);
+    for algorithm in [NeighborSearch::Linear, NeighborSearch::CoverTree] {
+        let model = KNeighborsClassifier::new().algorithm(algorithm).fit(&train, &cx).unwrap();
+        let want = predict(&*model, data.mat());
+        let (whole, small) = (dir.path().join("whole"), dir.path().join("small"));
+        model.to_record().unwrap().save(&whole).unwrap();
+        model.to_record_by_reference().unwrap().save(&small).unwrap();
+        let size = |path| std::fs::metadata(path).unwrap().len();
+        assert!(size(&whole) > 300 * 4 * 8 && size(&small) < 2048);
+        for path in [&whole, &small] {
+            let back = registry.load_model(&Record::load(path).unwrap()).unwrap();
+            assert_eq!(predict(&*back, data.mat()), want);
+        }
+    }
+    // Rows that had to be copied have no place.
+    let copied = fit(&KNeighborsClassifier::new(), &data, Some(2)).unwrap();
+    assert!(copied.to_record_by_reference().err().unwrap().to_string().contains("with its rows"));
+    // A file that has changed.
+    save_npy(dir.path().join("new.npy"), MatRef::new(&vec![0.5; 1200], 400, 3, Order::F).unwrap()).unwrap();
+    std::fs::rename(dir.path().join("new.npy"), &xp).unwrap();
+    let error = registry.load_model(&Record::load(&dir.path().join("small")).unwrap()).err().unwrap();
+    assert!(error.to_string().contains("x.npy"), "{error}");
+}
+
+#[test]
+fn a_stack_of_smartcores_classifiers_reads_a_mapped_file_without_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (n, k) = (2400, 3);
+    let data = Data::classes(n, 4, k, (Order::C, 0), 0..0);
+    let (xp, yp) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
+    save_npy(&xp, data.mat()).unwrap();
+    save_npy(&yp, MatRef::column_vector(&data.y)).unwrap();
+    let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
+    let registry = registry();
+    let layer = [
+        "gaussian_nb",
+        "decision_tree_classifier:max_depth=5",
+        "random_forest_classifier:n_estimators=10,max_depth=5",
+        "k_neighbors_classifier",
+        "logistic_regression",
+    ]
+    .iter()
+    .fold(Layer::new(), |layer, text| {
+        layer.shared(*text, registry.pipeline(&format!("smartcore.{text}")).unwrap())
+    });
+    let meta = registry.pipeline("smartcore.logistic_regression").unwrap();
+    let stack = SuperLearner::new(KFold::new(3)).layer(layer).meta_shared(meta);
+    let fitted = stack.fit(&x, &y).unwrap();
+    let report = fitted.report();
+    assert_eq!(report.totals.gathered_bytes, 0);
+}

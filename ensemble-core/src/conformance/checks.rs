@@ -117,6 +117,7 @@ pub fn checks() -> &'static [Check] {
             LEARNERS predictions::linear_form: "as_linear() says what predictions are, always if is_linear()",
             TRANSFORMERS predictions::affine_form: "as_affine() says what transform_block_into does",
             ALL predictions::saved_and_loaded: "a model saved to a file and loaded predicts the same bits",
+            LEARNERS predictions::saved_by_reference: "saved with its training rows named by file instead, it predicts the same bits",
             ALL faults::nan_is_handled_as_declared: "NaN among training values is an error in time, or is learned from if so declared",
             ALL faults::infinity_is_refused: "an infinite training value is an error in time",
             LEARNERS faults::nan_targets_are_refused: "a target that is NaN or infinite is an error in time",

@@ -41,6 +41,7 @@ pub(crate) enum Fault {
     LooksAtTheThread,
     OtherForm,
     SavesNoIntercept,
+    ReferenceLosesIntercept,
     TakesAnyValue,
     HangsOnNan,
     DeclaresMissingAccepted,
@@ -206,6 +207,14 @@ struct LineModel {
     ballast: Vec<f64>,
 }
 
+impl LineModel {
+    fn record(&self, intercept: f64) -> Record {
+        Record::new("test.line")
+            .with_array("coefficients", &[self.coefficients.len()], self.coefficients.clone())
+            .with_array("intercept", &[1], vec![intercept])
+    }
+}
+
 impl Model for LineModel {
     fn n_inputs(&self) -> usize {
         self.coefficients.len()
@@ -251,10 +260,11 @@ impl Model for LineModel {
     }
 
     fn to_record(&self) -> Result<Record> {
-        let intercept = if self.fault == Fault::SavesNoIntercept { 0.0 } else { self.intercept };
-        Ok(Record::new("test.line")
-            .with_array("coefficients", &[self.coefficients.len()], self.coefficients.clone())
-            .with_array("intercept", &[1], vec![intercept]))
+        Ok(self.record(if self.fault == Fault::SavesNoIntercept { 0.0 } else { self.intercept }))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        Ok(self.record(if self.fault == Fault::ReferenceLosesIntercept { 0.0 } else { self.intercept }))
     }
 }
 

@@ -48,6 +48,7 @@ const REGRESSORS: &[(Fault, &str)] = &[
     (Fault::LooksAtTheThread, "concurrent_predictions"),
     (Fault::OtherForm, "linear_form"),
     (Fault::SavesNoIntercept, "saved_and_loaded"),
+    (Fault::ReferenceLosesIntercept, "saved_by_reference"),
     (Fault::TakesAnyValue, "nan_is_handled_as_declared"),
     (Fault::HangsOnNan, "nan_is_handled_as_declared"),
     (Fault::DeclaresMissingAccepted, "nan_is_handled_as_declared"),

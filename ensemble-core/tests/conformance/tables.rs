@@ -7,6 +7,7 @@ use std::sync::{
 
 use ensemble_core::{
     ContiguousView, DenseTable, GatherFor, Heap, Ledger, MatRef, Order, Result, Rows, ScratchMatrix, Table,
+    TableReference,
     conformance::{InMemory, Place},
     gather,
 };
@@ -26,6 +27,9 @@ impl Place for Pages {
 
 struct PageTable(Arc<dyn Table>);
 
+/// What saved models would call these tables; no model here reads rows after its fit.
+const PATH: &str = "nowhere.npy";
+
 struct Copied(Box<dyn ScratchMatrix>);
 
 impl ContiguousView for Copied {
@@ -41,6 +45,11 @@ impl ContiguousView for Copied {
 impl Table for PageTable {
     fn as_mat(&self) -> MatRef<'_> {
         self.0.as_mat()
+    }
+
+    fn reference(&self) -> Result<TableReference> {
+        let (shape, order) = (self.as_mat().shape(), self.as_mat().order());
+        Ok(TableReference { path: PATH.into(), offset: 0, shape, order, checksum: 0 })
     }
 
     fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {

@@ -17,6 +17,7 @@ static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 fn own_learners_keep_the_contract_and_stack_with_others() {
     let mut registry = Registry::new();
     own_backend::register(&mut registry);
+    registry.open_tables_with(ensemble::memmap::open_reference);
     let mapped = MappedPlace::temp().unwrap();
     let suite = Suite::new(&registry).place(&mapped).meter(&HEAP);
     for kind in registry.kinds() {

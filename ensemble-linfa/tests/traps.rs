@@ -1,0 +1,430 @@
+//! One test per trap of linfa 0.8.1. Where the fault can be shown, it is: a linfa that mends it fails here, and the cure can go.
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod support;
+
+#[allow(unused_imports)]
+use ensemble_core::{ErrorKind, Estimator, MatRef, Order, Shape, Transformer};
+#[allow(unused_imports)]
+use linfa::{DatasetBase, traits::*};
+#[allow(unused_imports)]
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, array};
+#[allow(unused_imports)]
+use support::*;
+
+#[cfg(feature = "elasticnet")]
+#[test]
+fn elastic_net_finds_a_line_far_from_zero_where_linfa_does_not() {
+    let x: Vec<f64> = (100..120).map(f64::from).collect();
+    let y: Vec<f64> = x.iter().map(|v| 2.0 * v + 1.0).collect();
+    let data = DatasetBase::new(ArrayView2::from_shape((20, 1), &x).unwrap(), ArrayView1::from(&y));
+    let bare = linfa_elasticnet::ElasticNet::params().penalty(1e-6).fit(&data).unwrap();
+    assert!(bare.intercept() > 200.0 && bare.hyperplane()[0] < 0.1, "linfa does not centre the rows");
+    for learner in [
+        Box::new(ensemble_linfa::ElasticNet::new().alpha(1e-9).tol(1e-12)) as Box<dyn Estimator>,
+        Box::new(ensemble_linfa::Lasso::new().alpha(1e-9).tol(1e-12)),
+        Box::new(ensemble_linfa::Ridge::new().alpha(1e-9).tol(1e-12)),
+        Box::new(ensemble_linfa::MultiTaskElasticNet::new().alpha(1e-9).tol(1e-12)),
+    ] {
+        let model = fit(&*learner, c_order(&x, 20, 1), &y, None).unwrap();
+        let form = model.as_linear().unwrap();
+        assert!((form.coefficients[0] - 2.0).abs() < 1e-8 && (form.intercept - 1.0).abs() < 1e-6, "{form:?}");
+    }
+}
+
+#[cfg(feature = "elasticnet")]
+#[test]
+fn a_ridge_never_stops_in_linfa_and_its_optimum_is_checked_here() {
+    let x = rows(50, 3, 1);
+    let y = numbers(&x, 3);
+    let data = DatasetBase::new(ArrayView2::from_shape((50, 3), &x).unwrap(), ArrayView1::from(&y));
+    let bare = linfa_elasticnet::ElasticNet::ridge().penalty(0.1).max_iterations(777).fit(&data).unwrap();
+    assert_eq!(bare.n_steps(), 777, "linfa's duality gap of a ridge never closes");
+    // Two nearly equal columns take far more sweeps than these.
+    let near: Vec<f64> = x.chunks_exact(3).flat_map(|r| [r[0], r[0] + 1e-4 * r[1]]).collect();
+    let learner = ensemble_linfa::Ridge::new().alpha(1e-9).tol(1e-10).max_iter(5);
+    let error = fit(&learner, c_order(&near, 50, 2), &y, None).err().unwrap().to_string();
+    assert!(error.contains("5 sweeps"), "{error}");
+}
+
+#[cfg(feature = "elasticnet")]
+#[test]
+fn columns_that_linfa_would_pass_over_are_refused_or_0() {
+    let mut x = rows(50, 2, 1);
+    let y: Vec<f64> = x.chunks_exact(2).map(|r| r[0]).collect();
+    x.chunks_exact_mut(2).for_each(|r| r[0] *= 1e-9);
+    let learner = ensemble_linfa::Lasso::new().alpha(1e-12);
+    let error = fit(&learner, c_order(&x, 50, 2), &y, None).err().unwrap().to_string();
+    assert!(error.contains("column 0") && error.contains("scale"), "{error}");
+    x.chunks_exact_mut(2).for_each(|r| r[0] = 1e6 + 0.1);
+    let model = fit(&learner, c_order(&x, 50, 2), &y, None).unwrap();
+    assert_eq!(model.as_linear().unwrap().coefficients[0], 0.0);
+}
+
+#[cfg(feature = "linear")]
+#[test]
+fn least_squares_refuses_columns_that_others_determine() {
+    let x = rows(100, 3, 1);
+    let y = numbers(&x, 3);
+    let twice: Vec<f64> = x.chunks_exact(3).flat_map(|r| [r[0], r[1], r[0] + r[1]]).collect();
+    let data = DatasetBase::new(ArrayView2::from_shape((100, 3), &twice).unwrap(), ArrayView1::from(&y));
+    assert!(
+        linfa_linear::LinearRegression::new().fit(&data).is_ok(),
+        "linfa answers with arbitrary coefficients"
+    );
+    let error =
+        fit(&ensemble_linfa::LinearRegression::new(), c_order(&twice, 100, 3), &y, None).err().unwrap();
+    assert!(error.to_string().contains("column 2"), "{error}");
+    let constant: Vec<f64> = x.chunks_exact(3).flat_map(|r| [r[0], 5.0, r[1]]).collect();
+    let error =
+        fit(&ensemble_linfa::LinearRegression::new(), c_order(&constant, 100, 3), &y, None).err().unwrap();
+    assert!(error.to_string().contains("column 1"), "{error}");
+    let bare = ensemble_linfa::LinearRegression::new().fit_intercept(false);
+    assert!(
+        fit(&bare, c_order(&constant, 100, 3), &y, None).is_ok(),
+        "a constant column is an intercept of one's own"
+    );
+}
+
+#[cfg(feature = "linear")]
+#[test]
+fn isotonic_regression_sorts_and_pools_where_linfa_does_neither() {
+    let bare = |x: Array2<f64>, y: Array1<f64>| {
+        let model = linfa_linear::IsotonicRegression::new().fit(&DatasetBase::new(x.clone(), y)).unwrap();
+        model.predict(&x).to_vec()
+    };
+    let own = |x: &[f64], y: &[f64]| {
+        let x = c_order(x, x.len(), 1);
+        predict(&*fit(&ensemble_linfa::IsotonicRegression::new(), x, y, None).unwrap(), x)
+    };
+    let (x, y) = ([3.0, 1.0, 2.0, 0.0], [30.0, 10.0, 20.0, 0.0]);
+    assert_ne!(
+        bare(array![[3.0], [1.0], [2.0], [0.0]], Array1::from(y.to_vec())),
+        y,
+        "linfa needs sorted rows"
+    );
+    assert_eq!(own(&x, &y), y);
+    let (x, y) = ([0.0, 1.0, 2.0, 3.0], [1.0, 5.0, 6.0, 2.0]);
+    assert_eq!(
+        bare(array![[0.0], [1.0], [2.0], [3.0]], Array1::from(y.to_vec())),
+        [3.5; 4],
+        "linfa pools too far"
+    );
+    let level = 13.0 / 3.0;
+    assert_eq!(own(&x, &y), [1.0, level, level, level]);
+}
+
+#[cfg(feature = "linear")]
+#[test]
+fn a_generalised_model_of_many_rows_leaves_its_starting_point() {
+    let (n, p) = (20_000, 3);
+    let x = rows(n, p, 1);
+    let y: Vec<f64> = numbers(&x, p).iter().map(|v| v.exp() / 10.0).collect();
+    let data = DatasetBase::new(ArrayView2::from_shape((n, p), &x).unwrap(), ArrayView1::from(&y));
+    let bare = linfa_linear::TweedieRegressor::params().power(1.5).alpha(1e-3).tol(1e-6).fit(&data).unwrap();
+    assert!(
+        bare.coef.iter().all(|b| *b == 0.0),
+        "linfa's first step overflows and it returns where it began"
+    );
+    for power in [1.0, 1.5, 2.0, 2.5, 3.0] {
+        let learner = ensemble_linfa::TweedieRegressor::new().power(power).alpha(1e-6);
+        let model = fit(&learner, c_order(&x, n, p), &y, None).unwrap();
+        let out = predict(&*model, c_order(&x, n, p));
+        let mean = y.iter().sum::<f64>() / n as f64;
+        let error = |of: &dyn Fn(usize) -> f64| -> f64 { (0..n).map(|i| (y[i] - of(i)).powi(2)).sum() };
+        assert!(error(&|i| out[i]) < 0.2 * error(&|_| mean), "power {power}");
+    }
+    let error = |power: f64, y: &[f64]| {
+        fit(&ensemble_linfa::TweedieRegressor::new().power(power), c_order(&x[..9], 3, 3), y, None)
+            .err()
+            .unwrap()
+    };
+    assert!(error(1.0, &[1.0, -1.0, 2.0]).to_string().contains("0 or more"));
+    assert!(error(2.0, &[1.0, 0.0, 2.0]).to_string().contains("above 0"));
+    assert!(error(1.0, &[0.0, 0.0, 0.0]).to_string().contains("mean"));
+    assert!(matches!(error(0.5, &[1.0; 3]).kind(), ErrorKind::Parameter { .. }));
+}
+
+#[cfg(feature = "logistic")]
+#[test]
+fn a_multinomial_loss_that_linfa_gets_wrong_is_refused() {
+    let mut x = rows(300, 2, 1);
+    let y = classes(&x, 2, 3);
+    x.iter_mut().for_each(|v| *v *= 2000.0);
+    let learner = ensemble_linfa::LogisticRegression::new().c(1e6);
+    match fit(&learner, c_order(&x, 300, 2), &y, Some(3)) {
+        Err(e) => assert!(e.to_string().contains("linfa"), "{e}"),
+        Ok(model) => {
+            let out = predict(&*model, c_order(&x, 300, 2));
+            let right = decided(&out, 3).iter().zip(&y).filter(|(a, b)| **a == **b as usize).count();
+            assert!(right > 200, "{right} of 300");
+        }
+    }
+}
+
+#[cfg(feature = "trees")]
+#[test]
+fn linfas_trees_decide_ties_at_random_and_ours_for_the_lowest_class() {
+    use linfa_trees::DecisionTree;
+    let x = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+    let y = [2.0, 1.0, 2.0, 1.0, 0.0, 0.0];
+    let labels: Array1<usize> = y.iter().map(|v| *v as usize).collect();
+    let owned = Array2::from_shape_vec((6, 1), x.to_vec()).unwrap();
+    let said: std::collections::BTreeSet<usize> = (0..200)
+        .map(|_| {
+            let tree = DecisionTree::params().fit(&DatasetBase::new(owned.view(), labels.view())).unwrap();
+            tree.predict(&owned)[0]
+        })
+        .collect();
+    assert!(said.len() > 1, "linfa's ties are decided by the order of a HashMap: {said:?}");
+    let model = fit(&ensemble_linfa::DecisionTreeClassifier::new(), c_order(&x, 6, 1), &y, Some(3)).unwrap();
+    let out = predict(&*model, c_order(&x[..1], 1, 1));
+    assert_eq!(out, [1.0 / 3.0; 3]);
+    assert_eq!(decided(&out, 3), [0]);
+}
+
+#[cfg(feature = "trees")]
+#[test]
+fn trees_of_many_classes_are_the_same_bits_twenty_times() {
+    let n = 400;
+    let x: Vec<f64> = rows(n, 3, 1).iter().map(|v| (v * 8.0).floor()).collect();
+    let mut random = Random(3);
+    let y: Vec<f64> = (0..n).map(|_| (random.next() * 7.0).floor()).collect();
+    let learner = ensemble_linfa::DecisionTreeClassifier::new();
+    let first = predict(&*fit(&learner, c_order(&x, n, 3), &y, Some(7)).unwrap(), c_order(&x, n, 3));
+    for _ in 0..20 {
+        let again = std::thread::scope(|s| {
+            s.spawn(|| predict(&*fit(&learner, c_order(&x, n, 3), &y, Some(7)).unwrap(), c_order(&x, n, 3)))
+                .join()
+                .unwrap()
+        });
+        assert!(again == first);
+    }
+}
+
+#[cfg(feature = "ensemble")]
+#[test]
+fn forests_of_many_classes_are_the_same_bits_twenty_times() {
+    let n = 200;
+    let x: Vec<f64> = rows(n, 3, 1).iter().map(|v| (v * 8.0).floor()).collect();
+    let y = classes(&rows(n, 3, 1), 3, 5);
+    let x = c_order(&x, n, 3);
+    for learner in [
+        Box::new(ensemble_linfa::RandomForestClassifier::new().n_estimators(8)) as Box<dyn Estimator>,
+        Box::new(ensemble_linfa::BaggingClassifier::new().n_estimators(8)),
+        Box::new(ensemble_linfa::AdaBoostClassifier::new().n_estimators(8)),
+    ] {
+        let first = predict(&*fit(&*learner, x, &y, Some(5)).unwrap(), x);
+        for _ in 0..20 {
+            assert!(predict(&*fit(&*learner, x, &y, Some(5)).unwrap(), x) == first, "{}", learner.kind());
+        }
+    }
+}
+
+#[cfg(feature = "trees")]
+#[test]
+fn a_deep_tree_of_60_000_rows_fits_predicts_and_drops() {
+    let n = 60_000;
+    let x: Vec<f64> = (0..n).map(|i| i as f64).collect();
+    // Each split takes one row off the end.
+    let y: Vec<f64> = (0..n).map(|i| (i % 2) as f64).collect();
+    let learner =
+        ensemble_linfa::DecisionTreeClassifier::new().max_depth(Some(1000)).min_impurity_decrease(1e-15);
+    let model = fit(&learner, c_order(&x, n, 1), &y, Some(2)).unwrap();
+    assert!(model.bytes() > 1000 * 20, "the tree is deep: {}", model.bytes());
+    predict(&*model, c_order(&x[..10], 10, 1));
+    drop(model);
+    let shape = Shape { nrows: n, ncols: 1 };
+    assert!(learner.cost(shape).peak_bytes > (2 * 1000 * n) as u64, "marks of rows per level are declared");
+}
+
+#[cfg(feature = "trees")]
+#[test]
+fn a_column_that_linfas_trees_take_as_constant_is_refused() {
+    let mut x = rows(100, 2, 1);
+    let y = classes(&x, 2, 2);
+    x.chunks_exact_mut(2).for_each(|r| r[1] *= 1e-7);
+    let error =
+        fit(&ensemble_linfa::DecisionTreeClassifier::new(), c_order(&x, 100, 2), &y, Some(2)).err().unwrap();
+    assert!(error.to_string().contains("column 1") && error.to_string().contains("1e-5"), "{error}");
+}
+
+#[cfg(feature = "bayes")]
+#[test]
+fn multinomial_bayes_prints_nothing_where_linfa_prints_its_state() {
+    let fits = |name: &str| {
+        let program = std::env::current_exe().unwrap();
+        let out = std::process::Command::new(program)
+            .args(["--exact", name, "--nocapture"])
+            .env("PRINTS", "1")
+            .output()
+            .unwrap();
+        assert!(out.status.success());
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    assert!(fits("linfas_multinomial_fit").contains("multinomial_nb.rs:78"), "linfa has a dbg! left in");
+    let own = fits("our_multinomial_fit");
+    assert!(!own.contains("multinomial_nb.rs"), "{own}");
+}
+
+#[cfg(feature = "bayes")]
+#[test]
+fn linfas_multinomial_fit() {
+    if std::env::var_os("PRINTS").is_some() {
+        let data = DatasetBase::new(array![[1.0, 2.0], [3.0, 1.0]], array![0_usize, 1]);
+        linfa_bayes::MultinomialNb::params().fit(&data).unwrap();
+    }
+}
+
+#[cfg(feature = "bayes")]
+#[test]
+fn our_multinomial_fit() {
+    let x = c_order(&[1.0, 2.0, 3.0, 1.0], 2, 2);
+    fit(&ensemble_linfa::MultinomialNb::new(), x, &[0.0, 1.0], Some(2)).unwrap();
+    let x = c_order(&[1.0, -2.0, 3.0, 1.0], 2, 2);
+    let error = fit(&ensemble_linfa::MultinomialNb::new(), x, &[0.0, 1.0], Some(2)).err().unwrap();
+    assert!(error.to_string().contains("column 1"), "{error}");
+}
+
+#[cfg(feature = "bayes")]
+#[test]
+fn gaussian_bayes_stays_a_distribution_where_likelihoods_underflow() {
+    use linfa_bayes::NaiveBayes;
+    let mut x = rows(100, 40, 1);
+    let y = classes(&x, 40, 2);
+    let owned = Array2::from_shape_vec((100, 40), x.clone()).unwrap();
+    let labels: Array1<usize> = y.iter().map(|c| *c as usize).collect();
+    let bare = linfa_bayes::GaussianNb::params().fit(&DatasetBase::new(owned, labels)).unwrap();
+    let model = fit(&ensemble_linfa::GaussianNb::new(), c_order(&x, 100, 40), &y, Some(2)).unwrap();
+    x.iter_mut().for_each(|v| *v += 50.0);
+    let far = Array2::from_shape_vec((100, 40), x.clone()).unwrap();
+    assert!(
+        bare.predict_proba(far.view()).0.iter().any(|v| !v.is_finite()),
+        "linfa's shares of zero likelihoods"
+    );
+    for row in predict(&*model, c_order(&x, 100, 40)).chunks_exact(2) {
+        assert!((row[0] + row[1] - 1.0).abs() < 1e-12);
+    }
+    let flat = [1.0, 2.0, 1.0, 3.0, 1.0, 4.0];
+    let learner = ensemble_linfa::GaussianNb::new().var_smoothing(0.0);
+    let error = fit(&learner, c_order(&flat, 3, 2), &[0.0, 1.0, 1.0], Some(2)).err().unwrap();
+    assert!(error.to_string().contains("column 0"), "{error}");
+}
+
+#[cfg(feature = "svm")]
+#[test]
+fn the_kernels_square_is_in_the_cost_and_a_budget_refuses_it_with_the_figure() {
+    use ensemble_core::{DenseTable, KFold, Layer, MemoryBudget, SuperLearner};
+    let shape = Shape { nrows: 100_000, ncols: 10 };
+    for learner in [&ensemble_linfa::Svr::new() as &dyn Estimator, &ensemble_linfa::Svc::new()] {
+        assert!(learner.cost(shape).peak_bytes >= 80_000_000_000);
+    }
+    let (n, p) = (4000, 3);
+    let values = rows(n, p, 1);
+    let y = DenseTable::column(numbers(&values, p));
+    let x = DenseTable::new(values, n, p, Order::C).unwrap();
+    let learner = SuperLearner::new(KFold::new(2))
+        .layer(Layer::new().learner("svr", ensemble_linfa::Svr::new()))
+        .meta(ensemble_linfa::Svr::new())
+        .budget(MemoryBudget::bytes(50 << 20));
+    let error = learner.fit(&x, &y).err().unwrap();
+    assert!(matches!(error.kind(), ErrorKind::Budget { need, .. } if *need > 8 * 2000 * 2000), "{error}");
+}
+
+#[cfg(feature = "nn")]
+#[test]
+fn a_ball_tree_as_deep_as_its_equal_rows_is_built_asked_and_dropped() {
+    use ensemble_linfa::{Algorithm, KNeighborsRegressor};
+    let n = 12_000;
+    let x = vec![1.0; n];
+    let y: Vec<f64> = (0..n).map(|i| i as f64).collect();
+    for algorithm in [Algorithm::BallTree, Algorithm::KdTree, Algorithm::Linear] {
+        let learner = KNeighborsRegressor::new().n_neighbors(3).algorithm(algorithm).leaf_size(1);
+        let model = fit(&learner, c_order(&x, n, 1), &y, None).unwrap();
+        assert_eq!(
+            predict(&*model, c_order(&[2.0], 1, 1)),
+            [1.0],
+            "{algorithm:?}: the first rows of equal ones"
+        );
+    }
+}
+
+#[cfg(feature = "nn")]
+#[test]
+fn rows_that_linfas_k_d_tree_panics_on_are_a_sentence() {
+    use ensemble_linfa::{Algorithm, KNeighborsRegressor};
+    let (x, y) = (rows(50, 3, 1), numbers(&rows(50, 3, 1), 3));
+    let table: std::sync::Arc<dyn ensemble_core::Table> =
+        std::sync::Arc::new(ensemble_core::DenseTable::new(transposed(&x, 50, 3), 50, 3, Order::F).unwrap());
+    let target: std::sync::Arc<dyn ensemble_core::Table> =
+        std::sync::Arc::new(ensemble_core::DenseTable::column(y.clone()));
+    let ledger = ensemble_core::Ledger::default();
+    let cx = ensemble_core::FitContext {
+        table: Some(&table),
+        target: Some(&target),
+        ..ensemble_core::FitContext::alone(&ensemble_core::Heap, &ledger)
+    };
+    let all = ensemble_core::Rows::all(50);
+    let train = ensemble_core::Train::new(
+        ensemble_core::FoldView::new(table.as_mat(), &all).unwrap(),
+        ensemble_core::FoldView::new(target.as_mat(), &all).unwrap(),
+    )
+    .unwrap();
+    let error = KNeighborsRegressor::new().algorithm(Algorithm::KdTree).fit(&train, &cx).err().unwrap();
+    assert!(error.to_string().contains("Fortran"), "{error}");
+    assert!(KNeighborsRegressor::new().fit(&train, &cx).is_ok(), "auto takes another index");
+    let error = KNeighborsRegressor::new().n_neighbors(51).fit(&train, &cx).err().unwrap();
+    assert!(error.to_string().contains("50"), "{error}");
+    let huge = vec![1e200; 50];
+    assert!(fit(&KNeighborsRegressor::new(), c_order(&huge, 50, 1), &y, None).is_err());
+}
+
+#[cfg(feature = "preprocessing")]
+#[test]
+fn whitening_refuses_what_has_no_inverse_and_a_row_of_zeros_stays() {
+    use ensemble_linfa::{NormScaler, Whitener, Whitening};
+    let x = rows(50, 2, 1);
+    let y = vec![0.0; 50];
+    let twice: Vec<f64> = x.chunks_exact(2).flat_map(|r| [r[0], r[1], 2.0 * r[0]]).collect();
+    for method in [Whitening::Pca, Whitening::Zca, Whitening::Cholesky] {
+        let own = Whitener::new().method(method);
+        let error = fit_transform(&own, c_order(&twice, 50, 3), &y).err().unwrap();
+        assert!(error.to_string().contains("column 2"), "{error}");
+        assert!(fit_transform(&own, c_order(&x[..2], 1, 2), &y[..1]).is_err(), "one row");
+        assert!(fit_transform(&own, c_order(&x[..4], 2, 2), &y[..2]).is_err(), "two rows, two columns");
+    }
+    let map = fit_transform(&NormScaler::new(), c_order(&x, 50, 2), &y).unwrap();
+    assert_eq!(transform(&*map, c_order(&[0.0, 0.0, 3.0, 4.0], 2, 2)), [0.0, 0.0, 0.6, 0.8]);
+}
+
+#[cfg(all(feature = "elasticnet", feature = "linear", feature = "nn"))]
+#[test]
+fn a_super_learner_of_linfas_learners_gathers_no_row_of_a_mapped_table() {
+    use ensemble_core::{KFold, Layer, SuperLearner};
+    use ensemble_memmap::{MappedTable, save_npy};
+    let (n, p) = (8192, 4);
+    let values = rows(n, p, 1);
+    let y = numbers(&values, p);
+    let dir = tempfile::tempdir().unwrap();
+    let (xp, yp) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
+    save_npy(&xp, c_order(&values, n, p)).unwrap();
+    save_npy(&yp, MatRef::column_vector(&y)).unwrap();
+    let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
+    let fitted = SuperLearner::new(KFold::new(4))
+        .layer(
+            Layer::new()
+                .learner("net", ensemble_linfa::ElasticNet::new().alpha(0.01))
+                .learner("ols", ensemble_linfa::LinearRegression::new())
+                .learner("near", ensemble_linfa::KNeighborsRegressor::new()),
+        )
+        .meta(ensemble_linfa::Ridge::new())
+        .fit(&x, &y)
+        .unwrap();
+    let report = fitted.report();
+    assert_eq!(report.totals.gathered_bytes, 0);
+    assert!(report.as_planned, "plan and ledger agree");
+    let path = dir.path().join("model");
+    fitted.save(&path).unwrap();
+    let loaded = ensemble_core::FittedEnsemble::load(&path, &registry()).unwrap();
+    assert_eq!(loaded.predict(&x).unwrap(), fitted.predict(&x).unwrap());
+}
