@@ -1,6 +1,6 @@
 //! What every learner of every compiled-in backend copies and allocates, written into the adapters' READMEs.
 //!
-//! `cargo run --release -p ensemble-bench --features linfa,smartcore --bin copy-table`
+//! `cargo run --release -p ensemble-bench --features linfa,smartcore --bin copy-table [BACKEND...]`
 //!
 //! A mapped table, five page-aligned folds, and one fit without the third of them in the way the plan chose: bytes we copy are
 //! the plan's, what the fit allocates is counted by the global allocator, and seconds are of that one fit on one thread.
@@ -38,11 +38,12 @@ const FOLD: usize = 2;
 const LARGE: u64 = 2 << 30;
 
 fn main() -> Result<()> {
-    let only = std::env::args().nth(1);
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let asked = |backend: &str| asked.is_empty() || asked.iter().any(|a| a == backend);
     let registry = registry();
     let folder = tempfile::tempdir().map_err(|e| Error::io("temporary folder", "make", e))?;
     let tables = Tables::new(folder.path());
-    for backend in ["native", "linfa", "smartcore"] {
+    for backend in ["native", "linfa", "smartcore"].into_iter().filter(|b| asked(b)) {
         let kinds = || registry.kinds().filter(|k| k.name.split('.').next() == Some(backend));
         if kinds().next().is_none() {
             eprintln!("{backend}: not compiled in");
@@ -55,19 +56,17 @@ fn main() -> Result<()> {
              |---|---|---|---|---|---|---|\n",
             machine()
         );
-        for kind in kinds().filter(|k| only.as_ref().is_none_or(|o| k.name.contains(o.as_str()))) {
+        for kind in kinds() {
             for order in [Order::C, Order::F] {
                 let line = line(&registry, kind, order, &tables)?;
                 eprint!("{line}");
                 text += &line;
             }
         }
-        if only.is_none() {
-            write_between_marks(
-                &Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../ensemble-{backend}/README.md")),
-                &text,
-            )?;
-        }
+        write_between_marks(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../ensemble-{backend}/README.md")),
+            &text,
+        )?;
     }
     Ok(())
 }
@@ -188,8 +187,11 @@ fn line(registry: &Registry, kind: &Kind, order: Order, tables: &Tables) -> Resu
         Built::Transformer(t) => Subject::Transformer(t),
     };
     let mut refusals = Vec::new();
-    for values in [Values::Numbers, Values::Counts, Values::OneColumn] {
-        match measure(&subject, order, values, tables) {
+    // A transformer does not say that it learns from classes.
+    let targets = [subject.classifies(), matches!(subject, Subject::Transformer(_))];
+    let tries = [Values::Numbers, Values::Counts, Values::OneColumn];
+    for (values, classes) in tries.into_iter().flat_map(|v| targets.map(|classes| (v, classes))) {
+        match measure(&subject, order, values, classes, tables) {
             Ok(line) => {
                 return Ok(format!("| `{}` | {order:?} | {} | {line}\n", kind.name, subject.access()));
             }
@@ -199,10 +201,16 @@ fn line(registry: &Registry, kind: &Kind, order: Order, tables: &Tables) -> Resu
     Err(Error::unsupported(format!("{}: no table suits it: {}", kind.name, refusals.join("; "))))
 }
 
-fn measure(subject: &Subject, order: Order, values: Values, tables: &Tables) -> Result<String> {
+fn measure(
+    subject: &Subject,
+    order: Order,
+    values: Values,
+    classes: bool,
+    tables: &Tables,
+) -> Result<String> {
     let large = subject.cost(Shape { nrows: ROWS, ncols: COLUMNS }) > LARGE;
     let nrows = if large { FEW_ROWS } else { ROWS };
-    let (x, y) = tables.get(nrows, order, values, subject.classifies())?;
+    let (x, y) = tables.get(nrows, order, values, classes)?;
     let folds = KFold::new(5).page_aligned();
     // The plan says the way: a transformer's is that of a pipeline behind it.
     let learner: Arc<dyn Estimator> = match subject {
@@ -226,7 +234,7 @@ fn measure(subject: &Subject, order: Order, values: Values, tables: &Tables) -> 
     let cx = FitContext {
         table: handle.as_ref(),
         target: target.as_ref(),
-        n_classes: subject.classifies().then_some(3),
+        n_classes: classes.then_some(3),
         ..FitContext::alone(&Heap, &ledger)
     };
     let (allocated, seconds) = match subject.access() {

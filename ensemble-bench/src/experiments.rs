@@ -44,8 +44,9 @@ pub(crate) struct Sizes {
     pub(crate) rounds: usize,
     /// Rest between phases in charts.
     pub(crate) pause: f64,
-    /// Numbers of folds in the sweep, and of threads.
+    /// Numbers of folds in the sweep, for ours and for the peers, and of threads.
     pub(crate) folds: &'static [usize],
+    pub(crate) peer_folds: &'static [usize],
     pub(crate) threads: &'static [usize],
     /// Whether the ratios of the full size are asked for.
     pub(crate) judge_ratios: bool,
@@ -65,6 +66,7 @@ impl Sizes {
         rounds: 5,
         pause: 1.0,
         folds: &[2, 3, 5, 10, 20],
+        peer_folds: &[2, 3, 5, 10, 20],
         threads: &[1, 2, 4, 8],
         judge_ratios: true,
     };
@@ -75,9 +77,10 @@ impl Sizes {
         hold_seconds: 1.0,
         profile_rows: 300_000,
         compare_rows: 60_000,
-        folds_rows: 100_000,
-        limit_rows: 500_000,
+        folds_rows: 80_000,
+        limit_rows: 400_000,
         predict_rows: 1_000,
+        peer_folds: &[2, 5, 10],
         rounds: 3,
         pause: 0.2,
         judge_ratios: false,
@@ -96,6 +99,7 @@ impl Sizes {
         rounds: 1,
         pause: 0.05,
         folds: &[2, 5],
+        peer_folds: &[2, 5],
         threads: &[1, 2],
         ..Self::SMALL
     };
@@ -221,12 +225,18 @@ impl Bench {
     }
 }
 
-/// Anonymous bytes of a fit beyond prediction columns in memory and what its learners say their own fits allocate.
-fn beyond(run: &Run) -> Result<u64> {
+/// Anonymous bytes of a fit beyond prediction columns in memory.
+fn beyond_columns(run: &Run) -> Result<u64> {
     let outcome = run.finished()?;
     let extra = run.extra("fit", "fitted").unwrap_or_default();
     let ledger = outcome.ledger.clone().unwrap_or_default();
-    Ok(extra.anonymous.saturating_sub(ledger.predictions + ledger.transformed + ledger.declared))
+    Ok(extra.anonymous.saturating_sub(ledger.predictions + ledger.transformed))
+}
+
+/// The same beyond what its learners declare: the index of nearest neighbours is theirs to keep.
+fn beyond(run: &Run) -> Result<u64> {
+    let declared = run.finished()?.ledger.as_ref().map_or(0, |l| l.declared);
+    Ok(beyond_columns(run)?.saturating_sub(declared))
 }
 
 /// The machine as the report names it.

@@ -42,6 +42,9 @@ const LEARNERS: [&str; 4] = [
     "smartcore.extra_trees_regressor:n_estimators=5,max_depth=6",
 ];
 
+/// smartcore counts levels of nodes where scikit-learn counts splits: 6 above.
+const DEPTH: u16 = 7;
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -233,12 +236,13 @@ impl Owned {
                 std::hint::black_box(held_out.map(|(x, _)| model.predict(x)));
             }
             2 => {
-                let parameters = DecisionTreeRegressorParameters::default().with_max_depth(6);
+                let parameters = DecisionTreeRegressorParameters::default().with_max_depth(DEPTH);
                 let model = DecisionTreeRegressor::fit(x, y, parameters).map_err(|e| bad(&e))?;
                 std::hint::black_box(held_out.map(|(_, x)| model.predict(x)));
             }
             _ => {
-                let parameters = ExtraTreesRegressorParameters::default().with_n_trees(5).with_max_depth(6);
+                let parameters =
+                    ExtraTreesRegressorParameters::default().with_n_trees(5).with_max_depth(DEPTH);
                 let model = ExtraTreesRegressor::fit(x, y, parameters).map_err(|e| bad(&e))?;
                 std::hint::black_box(held_out.map(|(_, x)| model.predict(x)));
             }

@@ -164,7 +164,7 @@ const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf
 body{font:15px/1.5 sans-serif;color:#222;max-width:1040px;margin:2em auto;padding:0 1em}\n\
 h2{margin-top:2em;border-bottom:1px solid #ddd}\n\
 table{border-collapse:collapse;font-size:13px}\nth,td{padding:3px 10px;border-bottom:1px solid #e4e4e4;text-align:left}\n\
-.n{text-align:right;font-variant-numeric:tabular-nums}\n.wide{overflow-x:auto}\n\
+.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\n.wide{overflow-x:auto}\n\
 figure{margin:1.5em 0}\nfigure svg{max-width:100%;height:auto}\nfigcaption{color:#666;font-size:13px}\n\
 pre,code{background:#f5f5f5;font-size:12px}\npre{padding:1em;overflow-x:auto}\n</style>\n";
 

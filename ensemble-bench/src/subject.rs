@@ -13,8 +13,8 @@ use std::{
 };
 
 use ensemble::{
-    BLOCK_ROWS, Built, DenseTable, Error, FitContext, FoldView, Heap, KFold, Layer, Ledger, MemoryBudget,
-    Order, Result, Rows, Shape, SuperLearner, Table, Train,
+    Built, DenseTable, Error, FitContext, FoldView, Heap, KFold, Layer, Ledger, MemoryBudget, Order, Result,
+    Rows, Shape, SuperLearner, Table, Train,
     memmap::{MappedTable, SpillDir},
     registry,
 };
@@ -68,6 +68,8 @@ pub(crate) struct Fit {
     pub(crate) layer: Vec<(String, String)>,
     pub(crate) meta: Option<String>,
     pub(crate) folds: usize,
+    /// Fold sizes as everybody has them, to the row; page-aligned where that moves little otherwise.
+    pub(crate) exact: bool,
     pub(crate) threads: usize,
     pub(crate) budget: Option<u64>,
     /// Fits, one after the other.
@@ -214,16 +216,14 @@ fn wait(children: Vec<Child>) -> Result<()> {
 }
 
 /// The pipeline of each learner, and the stack of them.
-fn stack(layer: &[(String, String)], meta: Option<&str>, folds: usize) -> Result<SuperLearner> {
+fn stack(layer: &[(String, String)], meta: Option<&str>, folds: KFold) -> Result<SuperLearner> {
     let registry = registry();
     let mut learners = Layer::new();
     for (name, text) in layer {
         learners = learners.shared(name, registry.pipeline(text)?);
     }
-    let mut stack = SuperLearner::new(KFold::new(folds))
-        .layer(learners)
-        .without_meta_score()
-        .scratch(Arc::new(SpillDir::temp()));
+    let mut stack =
+        SuperLearner::new(folds).layer(learners).without_meta_score().scratch(Arc::new(SpillDir::temp()));
     if let Some(meta) = meta {
         stack = stack.meta_shared(registry.pipeline(meta)?);
     }
@@ -246,7 +246,8 @@ fn open(path: &Path, load: bool) -> Result<Arc<dyn Table>> {
 
 fn fit(f: &Fit) -> Result<Outcome> {
     // The stack's own code and parameters are in memory before the first mark: they are not what a fit costs.
-    let mut stack = stack(&f.layer, f.meta.as_deref(), f.folds)?.threads(f.threads);
+    let folds = if f.exact { KFold::new(f.folds).exact() } else { KFold::new(f.folds) };
+    let mut stack = stack(&f.layer, f.meta.as_deref(), folds)?.threads(f.threads);
     if let Some(budget) = f.budget {
         stack = stack.budget(MemoryBudget::bytes(budget));
     }
@@ -273,8 +274,8 @@ fn fit(f: &Fit) -> Result<Outcome> {
     // What grows with the rows: the few KiB besides are the ceiling's business.
     let declares = |text: &str, shape: Shape| -> Result<u64> {
         let learner = registry.pipeline(text)?;
-        let few = Shape { nrows: shape.nrows.min(BLOCK_ROWS), ..shape };
-        Ok(learner.cost(shape).peak_bytes.saturating_sub(learner.cost(few).peak_bytes))
+        let half = Shape { nrows: shape.nrows / 2, ..shape };
+        Ok(2 * learner.cost(shape).peak_bytes.saturating_sub(learner.cost(half).peak_bytes))
     };
     let mut declared = 0;
     for (_, text) in &f.layer {
@@ -337,7 +338,9 @@ fn turn(x: &Path, y: &Path, steps: &[(String, Step)], pause: f64) -> Result<Outc
                 };
                 drop(estimator.fit(&train, &cx)?);
             }
-            Step::Stack { layer, meta, folds } => drop(stack(layer, Some(meta), *folds)?.fit(&x, &y)?),
+            Step::Stack { layer, meta, folds } => {
+                drop(stack(layer, Some(meta), KFold::new(*folds))?.fit(&x, &y)?)
+            }
         }
         outcome.seconds.push(start.elapsed().as_secs_f64());
         mark(&format!("{name} done"))?;

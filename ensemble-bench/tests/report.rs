@@ -46,6 +46,36 @@ fn all_experiments_run_and_leave_one_page_with_every_figure() {
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{name}");
     }
     assert!(dir.path().join("data/hold-mapped-file.csv").exists());
+    let Some(shown) = in_a_browser(&dir.path().join("index.html")) else {
+        eprintln!("browser: absent (install chromium)");
+        return;
+    };
+    assert_eq!(shown.matches("<figure ").count(), html.matches("<figure ").count());
+    // A browser that met something broken would have closed or moved elements.
+    for (tag, want) in
+        [("</svg>", "</svg>"), ("<polyline", "<polyline"), ("</table>", "</table>"), ("<text", "<text")]
+    {
+        assert_eq!(shown.matches(tag).count(), html.matches(want).count(), "{tag}");
+    }
+}
+
+/// The page as a headless browser understands it, where there is one.
+fn in_a_browser(page: &Path) -> Option<String> {
+    let profile = tempfile::tempdir().ok()?;
+    for browser in ["chromium", "chromium-browser", "google-chrome"] {
+        let output = Command::new(browser)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("file://{}", page.display()))
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {
+                return Some(String::from_utf8_lossy(&output.stdout).into_owned());
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod fold;
 mod friedman;
 mod gather;
 mod gram;
+mod kept;
 mod ledger;
 mod mat;
 mod model;
@@ -43,6 +44,7 @@ pub use estimator::{
 pub use fold::{Folds, KFold};
 pub use friedman::Friedman1;
 pub use gather::{GatherFor, gather};
+pub use kept::KeptRows;
 pub use ledger::{Bytes, Ledger, Totals, Work, WorkKind};
 pub use mat::{MatMut, MatRef, Order, Shape};
 pub use model::{LinearForm, LinearModel, Model, check_prediction, predict_linear};

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, DenseTable, Error, Estimator, FitContext, FitCost, GatherFor, Loaded, MatMut, MatRef, Model,
-    Order, Predicts, Record, Registry, Result, Rows, Shape, Table, Train, check_prediction, gather, on_stack,
+    Access, DenseTable, Error, Estimator, FitContext, FitCost, GatherFor, KeptRows, Loaded, MatMut, MatRef,
+    Model, Order, Predicts, Record, Registry, Result, Rows, Shape, Table, Train, check_prediction, gather,
+    on_stack,
 };
 use linfa_nn::{
     CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex,
@@ -20,17 +21,19 @@ use self_cell::self_cell;
 use crate::{
     classes::{Present, Seen},
     parameters::{one_or_more, parameters, words},
-    view::{DEEP, array_view, refused, values},
+    view::{DEEP, array_view, refused},
 };
 
 words! {
     /// How neighbours are found. The answers are the same.
     Algorithm {
-        /// A k-d tree for up to 15 columns in C order, a ball tree otherwise.
+        /// A k-d tree for up to 15 columns in C order, a ball tree otherwise; where most rows share a column's least value, a k-d tree
+        /// in C order and a scan in Fortran order.
         Auto = "auto",
         /// A k-d tree; rows must be in C order.
         KdTree = "kd_tree",
-        /// A ball tree. Slow to build where most rows are equal: it then parts one row at a time.
+        /// A ball tree. Where most rows share a column's least value its time grows as their square, and it takes more than its cost
+        /// says.
         BallTree = "ball_tree",
         /// A scan, which holds 40 bytes per training row for every query.
         Linear = "linear",
@@ -116,6 +119,19 @@ struct Source {
     rows: Rows,
 }
 
+impl Source {
+    /// Whether more than half the rows share a column's least value: linfa's ball tree then parts one row at a time, in a time that
+    /// grows as their square.
+    fn crowds(&self) -> bool {
+        let x = self.table.as_mat();
+        let column = |c: usize| self.rows.runs().iter().cloned().flatten().map(move |r| x.get(r, c));
+        (0..x.ncols()).any(|c| {
+            let least = column(c).fold(f64::INFINITY, f64::min);
+            2 * column(c).filter(|v| *v == least).count() > self.rows.len()
+        })
+    }
+}
+
 self_cell!(
     /// Views of the runs, over the table.
     struct RunViews {
@@ -150,29 +166,47 @@ impl Search {
         one_or_more(kind, "leaf_size", self.leaf_size)
     }
 
-    fn algorithm_for(&self, order: Order, ncols: usize) -> Algorithm {
-        match self.algorithm {
-            Algorithm::Auto if order == Order::C && ncols <= KD_COLUMNS => Algorithm::KdTree,
-            Algorithm::Auto => Algorithm::BallTree,
-            other => other,
+    fn algorithm_for(&self, source: &Source) -> Algorithm {
+        let x = source.table.as_mat();
+        match (self.algorithm, x.order()) {
+            (Algorithm::Auto, Order::C) if x.ncols() <= KD_COLUMNS || source.crowds() => Algorithm::KdTree,
+            (Algorithm::Auto, Order::F) if source.crowds() => Algorithm::Linear,
+            (Algorithm::Auto, _) => Algorithm::BallTree,
+            (other, _) => other,
+        }
+    }
+
+    /// Bytes of an index, and of what building it takes besides.
+    fn index_bytes(&self, used: Algorithm, train: Shape) -> (usize, usize) {
+        let Shape { nrows: n, ncols: p } = train;
+        match used {
+            Algorithm::Linear => (0, 0),
+            // A k-d tree's leaves are a little more than half full where rows lie evenly; its lists of rows double as they grow.
+            Algorithm::KdTree => {
+                let leaves = (20 * n).div_ceil(11 * self.leaf_size).max(1);
+                (72 * n + 2 * leaves * (156 + 16 * p), 0)
+            }
+            // A ball tree parts rows at the median, into lists that double.
+            Algorithm::BallTree | Algorithm::Auto => {
+                let leaves = n.div_ceil(self.leaf_size).next_power_of_two();
+                let rows = (n / leaves + 2).next_power_of_two().max(4);
+                (leaves * (32 * rows + 8 * p + 160), 36 * n)
+            }
         }
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let Shape { nrows: n, ncols: p } = train;
-        // A k-d tree's leaves are a little more than half full where rows lie evenly; its lists of rows double as they grow.
-        let half_full = (20 * n).div_ceil(11 * self.leaf_size).max(1);
-        let kd = 72 * n + 2 * half_full * (160 + 16 * p);
-        // A ball tree parts rows at the median, into lists that double.
-        let leaves = n.div_ceil(self.leaf_size).next_power_of_two();
-        let ball = leaves * (32 * (n / leaves + 2).next_power_of_two().max(4) + 8 * p + 160);
-        let (kept, building) = match (self.algorithm, p <= KD_COLUMNS) {
-            (Algorithm::Linear, _) => (0, 0),
-            (Algorithm::KdTree, _) | (Algorithm::Auto, true) => (kd, 0),
-            (Algorithm::BallTree | Algorithm::Auto, _) => (ball, 36 * n),
+        let bytes = |used| self.index_bytes(used, train);
+        let (kept, peak) = match self.algorithm {
+            // Which it will be depends on the order of the table and how rows lie.
+            Algorithm::Auto => {
+                let ((kd, _), (ball, building)) = (bytes(Algorithm::KdTree), bytes(Algorithm::BallTree));
+                (kd.max(ball), kd.max(ball + building))
+            }
+            own => (bytes(own).0, bytes(own).0 + bytes(own).1),
         };
-        let kept = kept + size_of::<NeighborsModel>() + 1024;
-        FitCost { peak_bytes: (kept + building) as u64, model_bytes: kept as u64 }
+        let own = size_of::<NeighborsModel>() + 1024;
+        FitCost { peak_bytes: (peak + own) as u64, model_bytes: (kept + own) as u64 }
     }
 
     fn fit(
@@ -227,6 +261,8 @@ enum Say {
 struct NeighborsModel {
     kind: &'static str,
     search: Search,
+    /// The index that was built.
+    used: Algorithm,
     /// `None` only while it is dropped.
     indexes: Option<RunIndexes>,
     target: Arc<dyn Table>,
@@ -244,7 +280,8 @@ impl NeighborsModel {
         say: Say,
     ) -> Result<Self> {
         let (order, ncols) = (source.table.as_mat().order(), source.table.as_mat().ncols());
-        let algorithm = match search.algorithm_for(order, ncols) {
+        let used = search.algorithm_for(&source);
+        let algorithm = match used {
             Algorithm::KdTree if order == Order::F && ncols > 1 => {
                 return Err(Error::parameter(
                     kind,
@@ -280,7 +317,7 @@ impl NeighborsModel {
                 })
             })
         })?;
-        Ok(Self { kind, search, indexes: Some(indexes), target, say })
+        Ok(Self { kind, search, used, indexes: Some(indexes), target, say })
     }
 
     fn indexes(&self) -> &RunIndexes {
@@ -349,8 +386,27 @@ impl NeighborsModel {
         Ok(())
     }
 
-    fn from_record(record: &Record) -> Result<Self> {
-        let (n, p) = (record.count("rows")?, record.count("columns")?);
+    fn kept(&self) -> KeptRows {
+        let Source { table, rows } = self.source();
+        KeptRows { table: Arc::clone(table), target: Arc::clone(&self.target), rows: rows.clone() }
+    }
+
+    /// All but the rows, as data.
+    fn parameters(&self) -> Record {
+        let record = Record::new(Self::RECORD)
+            .with_field("n_neighbors", self.search.n_neighbors as u64)
+            .with_field("leaf_size", self.search.leaf_size as u64)
+            .with_text("weights", self.search.weights.word())
+            .with_text("algorithm", self.search.algorithm.word())
+            .with_text("metric", self.search.metric.word());
+        match &self.say {
+            Say::Mean => record,
+            Say::Shares(present) => present.save(record),
+        }
+    }
+
+    fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
+        let KeptRows { table, target, rows } = KeptRows::find(record, registry)?;
         let words = ["weights", "algorithm", "metric"].map(|name| record.text(name));
         let [weights, algorithm, metric] = words;
         let search = Search {
@@ -361,20 +417,19 @@ impl NeighborsModel {
             metric: Metric::saved(&metric?)?,
         };
         search.check(Self::RECORD)?;
-        let table = DenseTable::new(values(record, "x", n * p)?, n, p, Order::C)?;
-        let y = values(record, "y", n)?;
         let (kind, say) = match record.field("n_classes") {
             Err(_) => (KNeighborsRegressor::KIND, Say::Mean),
             Ok(_) => {
                 let present = Present::load(record)?;
-                if y.iter().any(|v| !(0.0..present.n_classes() as f64).contains(v)) {
+                let classes = 0.0..present.n_classes() as f64;
+                let y = target.as_mat();
+                if rows.runs().iter().cloned().flatten().any(|row| !classes.contains(&y.get(row, 0))) {
                     return Err(Error::spec(Self::RECORD, "a saved row is of no class"));
                 }
                 (KNeighborsClassifier::KIND, Say::Shares(present))
             }
         };
-        let source = Source { table: Arc::new(table), rows: Rows::all(n) };
-        Self::new(kind, search, source, Arc::new(DenseTable::column(y)), say)
+        Self::new(kind, search, Source { table, rows }, target, say)
     }
 }
 
@@ -431,33 +486,16 @@ impl Model for NeighborsModel {
 
     fn bytes(&self) -> u64 {
         let shape = Shape { nrows: self.source().rows.len(), ncols: self.n_inputs() };
-        self.search.cost(shape).model_bytes
+        (self.search.index_bytes(self.used, shape).0 + size_of::<Self>()) as u64
     }
 
     /// Copies the training rows and targets: the file stands without the table.
     fn to_record(&self) -> Result<Record> {
-        let (source, p) = (self.source(), self.n_inputs());
-        let n = source.rows.len();
-        let (mut x, mut y) = (vec![0.0; n * p], Vec::with_capacity(n));
-        let mut slots = x.chunks_exact_mut(p);
-        for row in source.rows.runs().iter().cloned().flatten() {
-            source.table.as_mat().copy_row_into(row, slots.next().expect("one a row"));
-            y.push(self.target.as_mat().get(row, 0));
-        }
-        let record = Record::new(Self::RECORD)
-            .with_field("rows", n as u64)
-            .with_field("columns", p as u64)
-            .with_field("n_neighbors", self.search.n_neighbors as u64)
-            .with_field("leaf_size", self.search.leaf_size as u64)
-            .with_text("weights", self.search.weights.word())
-            .with_text("algorithm", self.search.algorithm.word())
-            .with_text("metric", self.search.metric.word())
-            .with_array("x", &[n, p], x)
-            .with_array("y", &[n], y);
-        Ok(match &self.say {
-            Say::Mean => record,
-            Say::Shares(present) => present.save(record),
-        })
+        Ok(self.parameters().with_child(self.kept().to_record()))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        Ok(self.parameters().with_child(self.kept().to_record_by_reference()?))
     }
 }
 
@@ -523,7 +561,7 @@ neighbors!(KNeighborsClassifier, Predicts::Probabilities, |train, cx| Ok(match P
 pub(crate) fn register(registry: &mut Registry) {
     KNeighborsRegressor::offer(registry);
     KNeighborsClassifier::offer(registry);
-    registry.add_loader(NeighborsModel::RECORD, |record, _| {
-        Ok(Loaded::Model(Arc::new(NeighborsModel::from_record(record)?)))
+    registry.add_loader(NeighborsModel::RECORD, |record, registry| {
+        Ok(Loaded::Model(Arc::new(NeighborsModel::from_record(record, registry)?)))
     });
 }

@@ -1,6 +1,9 @@
 //! Rows in fewer columns: principal components and random projections, by linfa, as core's affine maps.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use ensemble_core::{
     Access, Affine, Error, FitContext, FitCost, FittedTransform, Registry, Result, Shape, Train, Transformer,
@@ -25,7 +28,8 @@ parameters! {
     /// The principal components of the rows, by linfa's LOBPCG: scikit-learn's `PCA`, up to signs.
     ///
     /// linfa copies the rows, less their means, inside its fit, which `cost` declares. Faults of linfa-reduction 0.8.1 handled
-    /// here: its solver may stop short in silence, so components that are not orthogonal to 1e-6 are an error.
+    /// here: its solver may stop short in silence, so components that are not orthogonal to 1e-6 are an error; with columns whose
+    /// scales differ by 10^4 or more it may panic (`linfa-linalg`, `eigh.rs:327`), which is a sentence.
     Pca: Transformer = "linfa.pca", "linfa-reduction 0.8.1" {
         n_components "n_components" ["embedding_size"]: Option<usize> = None, "none", "columns that come out; none for all";
         whiten "whiten" []: bool = false, "false", "scale them to variance 1";
@@ -112,7 +116,16 @@ impl Transformer for Pca {
             )));
         }
         let params = linfa_reduction::Pca::params(k).whiten(self.whiten);
-        let fitted = params.fit(&DatasetBase::new(x, y)).map_err(refused(Self::KIND))?;
+        let rows = DatasetBase::new(x, y);
+        // Whether the solver meets a NaN of its own making cannot be told from the rows.
+        let fitted = catch_unwind(AssertUnwindSafe(|| params.fit(&rows)))
+            .map_err(|_| {
+                Error::unsupported(format!(
+                    "{}: linfa's solver fails on columns of such different scale; scale the columns first",
+                    Self::KIND
+                ))
+            })?
+            .map_err(refused(Self::KIND))?;
         let components = fitted.components();
         finite(Self::KIND, "components", components.iter())?;
         let length = |i: usize| components.row(i).dot(&components.row(i)).sqrt();

@@ -6,6 +6,7 @@
 //! label's own number whatever the map's key, so that every map is in one order.
 
 use std::{
+    cell::RefCell,
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -222,16 +223,55 @@ impl OrderedLabel {
     }
 }
 
+/// How many bytes each label feeds a map's hasher, by the label's rank; 0 where that is not known yet.
+#[derive(Default)]
+struct Lengths {
+    /// What the hasher says before it is fed, which tells maps apart.
+    map: u64,
+    of: u16,
+    by_rank: Vec<u32>,
+}
+
+/// Maps that a node's search for a split goes back and forth between, and room for chance.
+const MAPS: usize = 8;
+
+thread_local! {
+    /// Searching for the bytes takes some tens of trials; a map is asked for the same labels once per row.
+    static LENGTHS: RefCell<[Lengths; MAPS]> = RefCell::default();
+}
+
+const BYTES: [u8; 64] = [0x5a; 64];
+
 impl Hash for OrderedLabel {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mask = (1 << self.bits) - 1;
-        // One in 2^bits values ends as wanted; the limit is only to end for a hasher that never does.
-        for _ in 0..1 << 20 {
-            state.write_u8(self.bits);
-            if state.finish() & mask == u64::from(self.rank) {
+        let map = state.finish();
+        LENGTHS.with_borrow_mut(|maps| {
+            let lengths = &mut maps[map as usize % MAPS];
+            if (lengths.map, lengths.of) != (map, self.of) {
+                lengths.by_rank.clear();
+                lengths.by_rank.resize(usize::from(self.of), 0);
+                (lengths.map, lengths.of) = (map, self.of);
+            }
+            let known = &mut lengths.by_rank[usize::from(self.rank)];
+            let mut left = *known as usize;
+            while left > 0 {
+                let now = left.min(BYTES.len());
+                state.write(&BYTES[..now]);
+                left -= now;
+            }
+            if *known > 0 {
                 return;
             }
-        }
+            // One hash in 2^bits ends as wanted; the limit is only to end for a hasher that never does.
+            for length in 1..1 << 20 {
+                state.write(&BYTES[..1]);
+                if state.finish() & mask == u64::from(self.rank) {
+                    *known = length;
+                    return;
+                }
+            }
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Each learner against linfa called directly on an owned array.
-#![allow(missing_docs, clippy::disallowed_methods)]
+// With some features off, parts lie idle.
+#![allow(missing_docs, clippy::disallowed_methods, dead_code, unused_imports)]
 
 mod support;
 

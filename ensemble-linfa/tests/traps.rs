@@ -204,6 +204,27 @@ fn trees_of_many_classes_are_the_same_bits_twenty_times() {
 
 #[cfg(feature = "ensemble")]
 #[test]
+fn linfas_forests_vote_at_random_with_one_seed() {
+    use linfa_ensemble::EnsembleLearnerParams;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    let n = 100;
+    let x = Array2::from_shape_vec((n, 3), rows(n, 3, 1)).unwrap();
+    let y: Array1<usize> = classes(&rows(n, 3, 1), 3, 3).iter().map(|c| *c as usize).collect();
+    let data = DatasetBase::new(x.clone(), y);
+    let said: std::collections::BTreeSet<Vec<usize>> = (0..30)
+        .map(|_| {
+            let tree = linfa_trees::DecisionTree::<f64, usize>::params().max_depth(Some(3));
+            let params = EnsembleLearnerParams::new_fixed_rng(tree, ChaCha8Rng::seed_from_u64(1));
+            let forest = params.ensemble_size(2).fit(&data).unwrap();
+            let votes: Array1<usize> = forest.predict(&x);
+            votes.to_vec()
+        })
+        .collect();
+    assert!(said.len() > 1, "linfa's votes are tied by the order of a HashMap");
+}
+
+#[cfg(feature = "ensemble")]
+#[test]
 fn forests_of_many_classes_are_the_same_bits_twenty_times() {
     let n = 200;
     let x: Vec<f64> = rows(n, 3, 1).iter().map(|v| (v * 8.0).floor()).collect();
@@ -427,4 +448,33 @@ fn a_super_learner_of_linfas_learners_gathers_no_row_of_a_mapped_table() {
     fitted.save(&path).unwrap();
     let loaded = ensemble_core::FittedEnsemble::load(&path, &registry()).unwrap();
     assert_eq!(loaded.predict(&x).unwrap(), fitted.predict(&x).unwrap());
+}
+
+#[cfg(feature = "reduction")]
+#[test]
+fn components_that_linfas_solver_misses_are_a_sentence() {
+    let (n, p) = (2000, 20);
+    let x: Vec<f64> =
+        rows(n, p, 2).iter().enumerate().map(|(i, v)| v * 10_f64.powi((i % p % 6) as i32)).collect();
+    let y = vec![0.0; n];
+    for k in [None, Some(3)] {
+        let error =
+            fit_transform(&ensemble_linfa::Pca::new().n_components(k), c_order(&x, n, p), &y).err().unwrap();
+        assert!(error.to_string().contains("scale the columns first"), "{error}");
+    }
+    let own = ensemble_linfa::Pca::new().n_components(Some(21));
+    assert!(fit_transform(&own, c_order(&x, n, p), &y).is_err());
+}
+
+#[cfg(feature = "nn")]
+#[test]
+fn rows_that_crowd_take_no_ball_tree_unless_it_is_asked_for() {
+    let (n, p) = (20_000, 16);
+    let x: Vec<f64> = rows(n, p, 2).iter().map(|v| if *v < 1.8 { 0.0 } else { *v }).collect();
+    let y: Vec<f64> = (0..n).map(|i| i as f64).collect();
+    let start = std::time::Instant::now();
+    let learner = ensemble_linfa::KNeighborsRegressor::new().n_neighbors(1);
+    let model = fit(&learner, c_order(&x, n, p), &y, None).unwrap();
+    assert_eq!(predict(&*model, c_order(&x[..p], 1, p)), [0.0]);
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }

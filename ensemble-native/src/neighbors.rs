@@ -16,10 +16,10 @@ mod tree;
 use std::{borrow::Cow, num::NonZero, sync::Arc};
 
 use ensemble_core::{
-    Access, Affine, AffineShape, Block, Built, DenseTable, Error, Estimator, FitContext, FitCost, Fitted,
-    FittedTransform, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Params, Record,
-    Registry, Result, Rows, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Table,
-    TableReference, Train, check_prediction, fit_by_merging, same_type,
+    Access, Affine, AffineShape, Block, Built, Error, Estimator, FitContext, FitCost, Fitted,
+    FittedTransform, KeptRows, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Params,
+    Record, Registry, Result, Rows, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
+    check_prediction, fit_by_merging, same_type,
 };
 use rayon::prelude::*;
 
@@ -535,7 +535,7 @@ impl KNeighborsModel {
     /// # Errors
     /// When a part is missing or of the wrong size, or a file is not what it was.
     pub fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
-        let SavedRows { table, target, rows } = saved_rows(record, registry)?;
+        let KeptRows { table, target, rows } = KeptRows::find(record, registry)?;
         let (nrows, ncols) = (rows.len(), table.as_mat().ncols());
         let k = record.count("n_neighbors")?;
         let algorithm = Algorithm::parse(&record.text("algorithm")?)?;
@@ -544,7 +544,7 @@ impl KNeighborsModel {
             Error::parameter(KIND, "n_neighbors", k, format!("1 to the {nrows} saved rows"))
         })?;
         let mut space = Space::new(ncols);
-        for child in record.children().iter().filter(|c| c.kind() != ROWS_RECORD) {
+        for child in record.children().iter().filter(|c| !KeptRows::is(c)) {
             let map = registry.load_transform(child)?;
             match map.as_affine() {
                 Some(map) if map.scale().is_some_and(|s| s.len() == ncols) => {
@@ -571,39 +571,6 @@ impl KNeighborsModel {
         state.seal()?;
         Ok(Self { folds: state.folds, space, k, weights, algorithm })
     }
-}
-
-/// Record of rows that are named and not copied: runs, the table's reference and the target's.
-const ROWS_RECORD: &str = "neighbors_rows";
-
-/// The tables that a saved model reads, and its rows of them.
-struct SavedRows {
-    table: Arc<dyn Table>,
-    target: Arc<dyn Table>,
-    rows: Rows,
-}
-
-fn saved_rows(record: &Record, registry: &Registry) -> Result<SavedRows> {
-    let bad = |what: &str| Error::spec(KNeighborsModel::RECORD, what);
-    if let Some(rows) = record.children().iter().find(|c| c.kind() == ROWS_RECORD) {
-        let [table, target] = rows.children() else { return Err(bad("the record names no two tables")) };
-        let table = registry.open_table(&TableReference::from_record(table)?)?;
-        let target = registry.open_table(&TableReference::from_record(target)?)?;
-        let runs = rows.array("runs")?.data.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize);
-        let rows = Rows::from_runs(runs);
-        if rows.end() > table.as_mat().nrows().min(target.as_mat().nrows()) {
-            return Err(bad("saved rows reach past the end of their table"));
-        }
-        return Ok(SavedRows { table, target, rows });
-    }
-    let (x, y) = (record.array("x")?, record.array("y")?);
-    let &[nrows, ncols] = x.shape.as_slice() else { return Err(bad("the array 'x' is not a matrix")) };
-    if y.data.len() != nrows {
-        return Err(Error::shape("targets of a saved model", nrows, y.data.len()));
-    }
-    let table = DenseTable::new(x.data.clone(), nrows, ncols, Order::C)?;
-    let target = DenseTable::column(y.data.clone());
-    Ok(SavedRows { table: Arc::new(table), target: Arc::new(target), rows: Rows::all(nrows) })
 }
 
 impl Model for KNeighborsModel {
@@ -651,7 +618,7 @@ impl Model for KNeighborsModel {
                 y.push(targets.get(position, fold.row(position)));
             }
         }
-        Ok(self.parameters()?.with_array("x", &[nrows, ncols], x).with_array("y", &[nrows], y))
+        Ok(self.parameters()?.with_child(KeptRows::values_record(x, ncols, y)))
     }
 
     fn to_record_by_reference(&self) -> Result<Record> {
@@ -659,13 +626,9 @@ impl Model for KNeighborsModel {
         let Some((Some(table), Some(target))) = source.map(|s| (&s.table, &s.target)) else {
             return Err(Error::unsupported("the neighbours' rows were copied; save the model with its rows"));
         };
-        let runs: Vec<f64> =
-            self.folds.iter().flat_map(|f| f.runs()).flat_map(|r| [r.start as f64, r.end as f64]).collect();
-        let rows = Record::new(ROWS_RECORD)
-            .with_array("runs", &[runs.len() / 2, 2], runs)
-            .with_child(table.reference()?.to_record()?)
-            .with_child(target.reference()?.to_record()?);
-        Ok(self.parameters()?.with_child(rows))
+        let rows = Rows::from_runs(self.folds.iter().flat_map(|f| f.runs()));
+        let kept = KeptRows { table: Arc::clone(table), target: Arc::clone(target), rows };
+        Ok(self.parameters()?.with_child(kept.to_record_by_reference()?))
     }
 }
 
@@ -690,6 +653,8 @@ pub(crate) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
+    use ensemble_core::{DenseTable, Table};
+
     use super::*;
 
     #[test]

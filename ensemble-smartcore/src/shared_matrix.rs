@@ -236,30 +236,39 @@ impl SharedMatrix {
     }
 
     /// The matrix as one that may be written: a view is gathered, once.
+    #[inline]
     fn dense_mut(&mut self) -> &mut Dense {
-        if let Values::View(view) = &self.values {
-            let (nrows, ncols) = self.shape();
-            let mut values = vec![0.0; nrows * ncols];
-            let parts = self.parts();
-            if parts.transposed == (parts.col_step == 1) {
-                for (c, slots) in values.chunks_exact_mut(nrows.max(1)).enumerate() {
-                    slots.iter_mut().zip(self.column(c).values()).for_each(|(slot, v)| *slot = *v);
-                }
-            } else {
-                // Rows are neighbours in memory: read each once.
-                for r in 0..nrows {
-                    for (c, v) in self.row(r).values().enumerate() {
-                        values[c * nrows + r] = *v;
-                    }
-                }
-            }
-            view.loan.copied_bytes.fetch_add(8 * values.len() as u64, Relaxed);
-            self.values = Values::Owned(Dense { nrows, ncols, column_major: true, values });
+        if self.is_view() {
+            self.gather();
         }
         match &mut self.values {
             Values::Owned(dense) => dense,
             Values::View(_) => unreachable!("gathered above"),
         }
+    }
+
+    /// Turn a view into an owned matrix. Out of line: it happens once, and writes are many.
+    #[cold]
+    #[inline(never)]
+    fn gather(&mut self) {
+        let Values::View(view) = &self.values else { return };
+        let (nrows, ncols) = self.shape();
+        let mut values = vec![0.0; nrows * ncols];
+        let parts = self.parts();
+        if parts.transposed == (parts.col_step == 1) {
+            for (c, slots) in values.chunks_exact_mut(nrows.max(1)).enumerate() {
+                slots.iter_mut().zip(self.column(c).values()).for_each(|(slot, v)| *slot = *v);
+            }
+        } else {
+            // Rows are neighbours in memory: read each once.
+            for r in 0..nrows {
+                for (c, v) in self.row(r).values().enumerate() {
+                    values[c * nrows + r] = *v;
+                }
+            }
+        }
+        view.loan.copied_bytes.fetch_add(8 * values.len() as u64, Relaxed);
+        self.values = Values::Owned(Dense { nrows, ncols, column_major: true, values });
     }
 }
 

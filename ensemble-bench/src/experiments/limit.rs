@@ -129,12 +129,13 @@ pub(crate) fn limit(bench: &mut Bench) -> Result<()> {
 fn row(name: &str, run: &Run, bytes: u64, peak: Option<u64>) -> Vec<String> {
     let wall = run.outcome.as_ref().and_then(|o| o.seconds.first().copied());
     let passes = run.outcome.as_ref().and_then(|o| o.ledger.as_ref()).map_or(1, |l| l.passes.max(1));
+    let phase = run.recording.marks.last().map_or("its start", |m| m.name.as_str());
     let end = if run.outcome.is_some() {
         "finished".into()
     } else if run.complaint.is_empty() {
-        format!("did not finish: {}", run.status)
+        format!("did not finish: {} in its phase '{phase}'", run.status)
     } else {
-        format!("did not finish: {} ({})", run.complaint, run.status)
+        format!("did not finish: {} ({}) in its phase '{phase}'", run.complaint, run.status)
     };
     vec![
         name.into(),

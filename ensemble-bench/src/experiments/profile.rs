@@ -54,6 +54,7 @@ pub(crate) fn profile(bench: &mut Bench) -> Result<()> {
         bench.judge_memory(&format!("{title}: extra anonymous memory beyond prediction columns"), &run)?;
         bench.report.recording(name, &format!("ensemble: {title}"), &run.recording);
     }
+    let all_peers = bench.sizes.judge_ratios;
     let contest = |folds| Contest {
         title: format!("3 linear regressions, K = {folds}"),
         task: "profile",
@@ -63,7 +64,7 @@ pub(crate) fn profile(bench: &mut Bench) -> Result<()> {
         meta: META.into(),
         folds,
         alpha: 0.0,
-        all_peers: folds == 2,
+        all_peers: all_peers && folds == 2,
     };
     let entries = contests(
         bench,

@@ -28,6 +28,7 @@ pub struct Capabilities {
     pub(crate) nrows: usize,
     pub(crate) values: Values,
     pub(crate) positive_target: bool,
+    pub(crate) class_target: bool,
     pub(crate) order_tolerance: f64,
     pub(crate) skilled: bool,
     pub(crate) registered: bool,
@@ -43,6 +44,7 @@ impl Default for Capabilities {
             nrows: 3 * 1024 + 77,
             values: Values::Real,
             positive_target: false,
+            class_target: false,
             order_tolerance: 0.0,
             skilled: true,
             registered: true,
@@ -99,6 +101,14 @@ impl Capabilities {
     #[must_use]
     pub fn positive_target(mut self) -> Self {
         self.positive_target = true;
+        self
+    }
+
+    /// Targets are classes: for transformers that learn from them, as discriminant analysis does. Such a transformer is not run in an
+    /// ensemble.
+    #[must_use]
+    pub fn class_target(mut self) -> Self {
+        self.class_target = true;
         self
     }
 

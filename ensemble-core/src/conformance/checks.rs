@@ -195,6 +195,7 @@ impl<'a> Bench<'a> {
         let n = capabilities.nrows;
         let make = |rows| match family {
             Family::Classifier => Problem::classes(rows, 3, capabilities),
+            Family::Transformer if capabilities.class_target => Problem::classes(rows, 3, capabilities),
             _ => Problem::numbers(rows, capabilities),
         };
         Self {
