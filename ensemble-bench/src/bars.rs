@@ -6,15 +6,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use std::{path::PathBuf, process::Command, time::Instant};
 
 use ensemble::{
-    Block, Friedman1, KFold, Layer, MatRef, Moments, Order, Result, Statistic, SuperLearner, Table,
-    memmap::{MappedTable, NpyWriter},
+    Block, KFold, Layer, MatRef, Moments, Order, Result, Statistic, SuperLearner, Table,
+    memmap::MappedTable,
     native::{ElasticNet, Lasso, LinearRegression, NonNegativeLeastSquares, Ridge},
 };
 
@@ -28,23 +24,6 @@ fn best<T>(rounds: usize, mut run: impl FnMut() -> T) -> f64 {
             start.elapsed().as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min)
-}
-
-fn generate(folder: &Path, nrows: usize, ncols: usize) -> Result<(PathBuf, PathBuf)> {
-    let (xp, yp) = (folder.join(format!("X{ncols}.npy")), folder.join(format!("y{ncols}.npy")));
-    let source = Friedman1::new(20171, ncols, 1.0)?;
-    let mut x = NpyWriter::create(&xp, nrows, ncols, Order::C)?;
-    let mut y = NpyWriter::create_vector(&yp, nrows)?;
-    let (mut xb, mut yb) = (vec![0.0; 4096 * ncols], vec![0.0; 4096]);
-    for start in (0..nrows).step_by(4096) {
-        let n = 4096.min(nrows - start);
-        source.rows_into(start, &mut xb[..n * ncols], &mut yb[..n]);
-        x.write_rows(&xb[..n * ncols])?;
-        y.write_rows(&yb[..n])?;
-    }
-    x.finish()?;
-    y.finish()?;
-    Ok((xp, yp))
 }
 
 /// Statistics of all rows on one thread, block by block: what one pass costs.
@@ -129,7 +108,7 @@ fn main() -> Result<()> {
     let dsyrk = tools.join(".build/dsyrk");
 
     for (nrows, ncols) in [(1_000_000, 50), (6_000_000, 10)] {
-        let (xp, yp) = generate(folder.path(), nrows, ncols)?;
+        let (xp, yp) = ensemble_bench::friedman(folder.path(), nrows, ncols, Order::C)?;
         let (x, y) = (MappedTable::open_npy(&xp)?, MappedTable::open_npy(&yp)?);
         let (xm, ym) = (x.as_mat(), y.as_mat());
         let target = ym.column(0).unwrap_or_default();

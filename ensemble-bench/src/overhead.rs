@@ -11,8 +11,8 @@
 use std::{path::Path, process::Command, sync::Arc, time::Instant};
 
 use ensemble::{
-    Bytes, Error, Friedman1, KFold, Layer, MatRef, Order, Result, Rows, SuperLearner, Table,
-    memmap::{MappedTable, NpyWriter, SpillDir},
+    Bytes, Error, KFold, Layer, MatRef, Order, Result, Rows, SuperLearner, Table,
+    memmap::{MappedTable, SpillDir},
     registry,
 };
 use linfa::{
@@ -64,16 +64,7 @@ struct Figures {
 
 fn compare() -> Result<()> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("temporary folder", "make", e))?;
-    let source = Friedman1::new(20171, COLUMNS, 1.0)?;
-    let (mut x, mut y) = (vec![0.0; ROWS * COLUMNS], vec![0.0; ROWS]);
-    source.rows_into(0, &mut x, &mut y);
-    let mut out = NpyWriter::create(folder.path().join("X.npy"), ROWS, COLUMNS, Order::C)?;
-    out.write_rows(&x)?;
-    out.finish()?;
-    let mut out = NpyWriter::create_vector(folder.path().join("y.npy"), ROWS)?;
-    out.write_rows(&y)?;
-    out.finish()?;
-    drop((x, y));
+    ensemble_bench::friedman(folder.path(), ROWS, COLUMNS, Order::C)?;
     let child = |what: &str| -> Result<Figures> {
         let program = std::env::current_exe().map_err(|e| Error::io("this program", "find", e))?;
         let output = Command::new(&program)
@@ -123,8 +114,10 @@ fn compare() -> Result<()> {
     Ok(())
 }
 
+/// The table that the parent wrote.
 fn tables(folder: &Path) -> Result<(MappedTable, MappedTable)> {
-    Ok((MappedTable::open_npy(folder.join("X.npy"))?, MappedTable::open_npy(folder.join("y.npy"))?))
+    let (x, y) = ensemble_bench::friedman(folder, ROWS, COLUMNS, Order::C)?;
+    Ok((MappedTable::open_npy(x)?, MappedTable::open_npy(y)?))
 }
 
 /// Greatest anonymous resident bytes so far: `VmHWM` would count file pages too, so the status is sampled.

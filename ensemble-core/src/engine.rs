@@ -101,7 +101,7 @@ fn width(models: &[Arc<dyn Model>]) -> usize {
 }
 
 /// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
-pub(crate) fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
+fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
     let forms: Option<Vec<LinearForm<'_>>> = models.iter().map(|m| m.as_linear()).collect();
     match forms {
         Some(forms) => predict_linear(x, &forms, out),

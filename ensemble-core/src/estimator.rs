@@ -204,6 +204,15 @@ impl<'a> FitContext<'a> {
         StatisticContext { n_classes: self.n_classes, ..StatisticContext::new(ncols) }
     }
 
+    /// The seed of a learner that has one of its own, scikit-learn's `random_state`: a fixed mix of the fit's seed with it, the
+    /// finaliser of SplitMix64, so that neighbouring states give unrelated seeds.
+    pub fn seed_with(&self, random_state: u64) -> u64 {
+        let mut z = self.seed ^ random_state.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
     /// With a target of `n_classes` classes, 0..n_classes.
     #[must_use]
     pub fn with_classes(self, n_classes: usize) -> Self {

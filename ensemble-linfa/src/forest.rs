@@ -19,7 +19,6 @@ use rand_chacha::{
 use crate::{
     classes::{Present, Seen},
     parameters::{one_or_more, parameters, positive},
-    seed::mixed,
     tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, ordered_labels},
     view::{ByRow, DEEP, views},
 };
@@ -130,7 +129,7 @@ impl Bag {
         let leaf = self.growth.min_samples_leaf as f32;
         let m = self.columns(x.ncols());
         let trees = on_stack(DEEP, || {
-            let mut random = ChaCha8Rng::seed_from_u64(mixed(cx.seed, self.random_state));
+            let mut random = ChaCha8Rng::seed_from_u64(cx.seed_with(self.random_state));
             let mut counts = vec![0.0_f32; x.nrows()];
             let mut trees = Vec::with_capacity(self.n_estimators);
             for _ in 0..self.n_estimators {

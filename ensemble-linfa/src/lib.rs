@@ -42,8 +42,6 @@ mod projections;
 mod rank;
 #[cfg(feature = "preprocessing")]
 mod scalers;
-#[cfg(any(feature = "ensemble", feature = "reduction"))]
-mod seed;
 #[cfg(feature = "svm")]
 mod svm;
 #[cfg(feature = "trees")]

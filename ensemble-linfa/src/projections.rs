@@ -20,7 +20,6 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use crate::{
     parameters::parameters,
-    seed::mixed,
     view::{finite, refused, training_views},
 };
 
@@ -185,7 +184,7 @@ macro_rules! random_projection {
                 train.check_finite()?;
                 let p = train.x().ncols();
                 let k = check_components(Self::KIND, self.n_components, p)?;
-                let random = ChaCha8Rng::seed_from_u64(mixed(cx.seed, self.random_state));
+                let random = ChaCha8Rng::seed_from_u64(cx.seed_with(self.random_state));
                 // linfa reads no rows but their number and width: the rows of the identity say as much, and their images are the map.
                 let identity = Array2::<f64>::eye(p);
                 let params = $linfa::<f64>::params_with_rng(random).target_dim(k);

@@ -62,15 +62,6 @@ impl Codes {
     }
 }
 
-/// The seed of one fit: the engine's for this fold, and the user's.
-pub(crate) fn seed(cx: &FitContext<'_>, random_state: u64) -> u64 {
-    // SplitMix64's finaliser: neighbouring states give unrelated seeds. Equal bits for equal pairs.
-    let mut z = cx.seed ^ random_state.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 /// # Errors
 /// When any of `values` is NaN or infinite.
 pub(crate) fn check_finite<'a>(

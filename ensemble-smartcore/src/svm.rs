@@ -21,7 +21,7 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, at_least, call, check_finite, failed, not_negative, positive, seed, targets},
+    backend::{BACKEND, Codes, at_least, call, check_finite, failed, not_negative, positive, targets},
     probabilities::classes_from,
 };
 
@@ -648,7 +648,7 @@ impl Estimator for Svc {
         }
         let kernel = self.kernel.on(train);
         self.check_size(train, &kernel)?;
-        let seed = seed(cx, self.random_state);
+        let seed = cx.seed_with(self.random_state);
         let mut machines = Vec::new();
         if present.len() == 2 {
             check_shape(Self::KIND, train.shape())?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, at_least, call, check_finite, not_negative, positive, seed, targets},
+    backend::{BACKEND, at_least, call, check_finite, not_negative, positive, targets},
     nodes::Node,
 };
 
@@ -166,7 +166,7 @@ impl Estimator for XgRegressor {
             gamma: self.gamma,
             base_score: self.base_score,
             subsample: self.subsample,
-            seed: seed(cx, self.random_state),
+            seed: cx.seed_with(self.random_state),
             ..XGRegressorParameters::default()
         };
         let trees = call(Self::KIND, train.x(), |x| {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, at_least, call, seed, targets},
+    backend::{BACKEND, Codes, at_least, call, targets},
     nodes::Node,
 };
 
@@ -234,7 +234,7 @@ macro_rules! regression_forest {
                     n_trees: self.n_estimators,
                     m: Some(self.max_features.of(ncols)),
                     keep_samples: false,
-                    seed: seed(cx, growth.random_state),
+                    seed: cx.seed_with(growth.random_state),
                 };
                 let trees = call(Self::KIND, train.x(), |x| {
                     nodes(&$backend::$type::<f64, f64, SharedMatrix, Vec<f64>>::fit(x, &y, parameters)?)
@@ -359,7 +359,7 @@ impl Estimator for RandomForestClassifier {
             n_trees,
             m: Some(self.max_features.of(ncols)),
             keep_samples: false,
-            seed: seed(cx, growth.random_state),
+            seed: cx.seed_with(growth.random_state),
         };
         let trees = call(Self::KIND, train.x(), |x| {
             type Backend = random_forest_classifier::RandomForestClassifier<f64, u32, SharedMatrix, Vec<u32>>;

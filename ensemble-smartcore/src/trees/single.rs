@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, call, seed, targets},
+    backend::{BACKEND, Codes, call, targets},
     nodes::{Node, Nodes},
 };
 
@@ -100,7 +100,7 @@ impl Estimator for DecisionTreeRegressor {
             max_depth: growth.levels(),
             min_samples_leaf: growth.min_samples_leaf,
             min_samples_split: growth.min_samples_split,
-            seed: Some(seed(cx, growth.random_state)),
+            seed: Some(cx.seed_with(growth.random_state)),
         };
         let trees = call(Self::KIND, train.x(), |x| {
             type Backend = decision_tree_regressor::DecisionTreeRegressor<f64, f64, SharedMatrix, Vec<f64>>;
@@ -199,7 +199,7 @@ impl Estimator for DecisionTreeClassifier {
             max_depth: growth.levels(),
             min_samples_leaf: growth.min_samples_leaf,
             min_samples_split: growth.min_samples_split,
-            seed: Some(seed(cx, growth.random_state)),
+            seed: Some(cx.seed_with(growth.random_state)),
         };
         let trees = call(Self::KIND, train.x(), move |x| {
             type Backend = decision_tree_classifier::DecisionTreeClassifier<f64, u32, SharedMatrix, Vec<u32>>;
