@@ -19,7 +19,7 @@ use crate::{
     gather::{GatherFor, class_number, gather, number_classes, reorder},
     ledger::{Ledger, Totals, Work, WorkKind},
     mat::{MatMut, MatRef, Order, Shape},
-    model::{LinearForm, Model, predict_linear},
+    model::{LinearForm, Model, batch_rows, predict_linear},
     moments::{MOMENTS, Moments},
     monitor::Event,
     plan::{
@@ -633,34 +633,44 @@ impl Stage<'_, '_> {
                 let range = self.folds.range(fold);
                 let own: Vec<Arc<dyn Model>> =
                     merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
-                let sums: Vec<Vec<Losses>> = par_blocks(&range)
-                    .map(|b| {
-                        let rows = block_rows(&range, b);
-                        let mut sums = vec![Losses::default(); own.len()];
+                // Each learner's columns beside each other's, in the order of `merging`.
+                let mut width = 0;
+                let columns_of: Vec<Range<usize>> = places
+                    .iter()
+                    .map(|place| {
+                        width += place.len();
+                        width - place.len()..width
+                    })
+                    .collect();
+                let sums: Vec<Vec<Vec<Losses>>> = par_batches(&range, batch_rows(&own, self.ncols() + width))
+                    .map(|blocks| {
+                        let rows = rows_of_blocks(&range, &blocks);
+                        let mut sums = Vec::with_capacity(blocks.len());
                         self.source.block(fold, rows.clone(), &mut |x| {
-                            let ncols = width(&own);
-                            let mut z = vec![0.0; x.nrows() * ncols];
-                            let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
+                            let mut z = vec![0.0; x.nrows() * width];
+                            let out = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
                             guarded(|| predict_all(x, &own, out))
                                 .map_err(|e| self.named(e, merging[0], fold))?;
-                            let z = MatRef::new(&z, x.nrows(), ncols, Order::C)?;
-                            let mut first = 0;
-                            for (a, sum) in sums.iter_mut().enumerate() {
-                                let columns = first..first + places[a].len();
-                                first = columns.end;
-                                let predicts = self.plan.learners[merging[a]].predicts;
-                                *sum = Losses::of(z, columns, predicts, &self.y[rows.clone()]);
+                            let z = MatRef::new(&z, x.nrows(), width, Order::C)?;
+                            for (z, y) in
+                                z.row_blocks(BLOCK_ROWS).zip(self.y[rows.clone()].chunks(BLOCK_ROWS))
+                            {
+                                let each = merging.iter().zip(&columns_of);
+                                let losses = each.map(|(j, columns)| {
+                                    Losses::of(z, columns.clone(), self.plan.learners[*j].predicts, y)
+                                });
+                                sums.push(losses.collect());
                             }
                             if let Some(columns) = columns {
                                 store(&columns[fold], rows.start - range.start, &places, z);
                             }
                             Ok(())
                         })?;
-                        self.passed(&range, b)?;
+                        blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
                         Ok(sums)
                     })
                     .collect::<Result<_>>()?;
-                Ok((0..own.len()).map(|a| sums.iter().map(|s| s[a]).collect()).collect())
+                Ok((0..own.len()).map(|a| sums.iter().flatten().map(|s| s[a]).collect()).collect())
             })
             .collect()
     }
@@ -720,9 +730,7 @@ impl Stage<'_, '_> {
             let seconds = start.elapsed().as_secs_f64();
             self.check_width(j, model.as_ref()).map_err(|e| self.named(e, j, set))?;
             let losses = match fold {
-                Some(f) => {
-                    self.predict_fold(j, f, model.as_ref(), columns).map_err(|e| self.named(e, j, set))?
-                }
+                Some(f) => self.predict_fold(j, f, &model, columns).map_err(|e| self.named(e, j, set))?,
                 None => Vec::new(),
             };
             self.step(&learner.name, fold);
@@ -741,15 +749,15 @@ impl Stage<'_, '_> {
         &self,
         j: usize,
         fold: usize,
-        model: &dyn Model,
+        model: &Arc<dyn Model>,
         columns: Option<&[Mutex<MatMut<'_>>]>,
     ) -> Result<Vec<Losses>> {
         let range = self.folds.range(fold);
         let LearnerPlan { columns: place, predicts, .. } = &self.plan.learners[j];
         let ncols = place.len();
-        par_blocks(&range)
-            .map(|b| {
-                let rows = block_rows(&range, b);
+        let losses: Vec<Vec<Losses>> = par_batches(&range, batch_rows([model], self.ncols() + ncols))
+            .map(|blocks| {
+                let rows = rows_of_blocks(&range, &blocks);
                 let mut z = vec![0.0; rows.len() * ncols];
                 self.source.block(fold, rows.clone(), &mut |x| {
                     let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
@@ -759,10 +767,15 @@ impl Stage<'_, '_> {
                 if let Some(columns) = columns {
                     store(&columns[fold], rows.start - range.start, std::slice::from_ref(place), z);
                 }
-                self.passed(&range, b)?;
-                Ok(Losses::of(z, 0..ncols, *predicts, &self.y[rows]))
+                blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
+                let y = self.y[rows].chunks(BLOCK_ROWS);
+                Ok(z.row_blocks(BLOCK_ROWS)
+                    .zip(y)
+                    .map(|(z, y)| Losses::of(z, 0..ncols, *predicts, y))
+                    .collect())
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        Ok(losses.into_iter().flatten().collect())
     }
 
     fn scores(
@@ -853,18 +866,26 @@ fn n_blocks(range: &Range<usize>) -> usize {
     range.len().div_ceil(BLOCK_ROWS)
 }
 
-/// The blocks of a fold in order, in runs of [`SEQUENTIAL_BLOCKS`] that one thread works on.
-fn par_blocks(range: &Range<usize>) -> impl ParallelIterator<Item = usize> + use<> {
-    let blocks = n_blocks(range);
-    (0..blocks.div_ceil(SEQUENTIAL_BLOCKS))
-        .into_par_iter()
-        .flat_map_iter(move |run| run * SEQUENTIAL_BLOCKS..((run + 1) * SEQUENTIAL_BLOCKS).min(blocks))
+/// The blocks of a fold in order, those of so many rows at a time, in runs of at least [`SEQUENTIAL_BLOCKS`] that one thread
+/// works on.
+fn par_batches(range: &Range<usize>, rows: usize) -> impl ParallelIterator<Item = Range<usize>> + use<> {
+    let (blocks, batch) = (n_blocks(range), rows / BLOCK_ROWS);
+    let run = SEQUENTIAL_BLOCKS.next_multiple_of(batch);
+    (0..blocks.div_ceil(run)).into_par_iter().flat_map_iter(move |number| {
+        let end = ((number + 1) * run).min(blocks);
+        (number * run..end).step_by(batch).map(move |first| first..(first + batch).min(end))
+    })
 }
 
 /// Rows of block `b` of a range.
 fn block_rows(range: &Range<usize>, b: usize) -> Range<usize> {
     let start = range.start + b * BLOCK_ROWS;
     start..(start + BLOCK_ROWS).min(range.end)
+}
+
+/// Rows of neighbouring blocks of a range.
+fn rows_of_blocks(range: &Range<usize>, blocks: &Range<usize>) -> Range<usize> {
+    block_rows(range, blocks.start).start..block_rows(range, blocks.end - 1).end
 }
 
 /// Whether every value is finite: one multiplication and one addition each.

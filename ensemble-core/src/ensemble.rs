@@ -13,7 +13,7 @@ use crate::{
     fold::KFold,
     ledger::{Totals, Work, copies},
     mat::{MatMut, MatRef, Order},
-    model::{Model, check_prediction},
+    model::{Model, batch_rows, check_prediction},
     monitor::{Monitor, Silent},
     pipeline::Pipeline,
     plan::{self, Plan},
@@ -514,14 +514,17 @@ impl FittedEnsemble {
         ncols: usize,
         predict: &(dyn Fn(MatRef<'_>, &mut [f64]) -> Result<()> + Sync),
     ) -> Result<()> {
-        /// Blocks per task: predictions are cheap, tasks are not free.
-        const CHUNK: usize = 8 * BLOCK_ROWS;
+        let models = self.stages.iter().flatten().map(|learner| &learner.model);
+        let widest = self.stages.iter().map(|stage| stage_width(stage)).max().unwrap_or(0);
+        let batch = batch_rows(models, self.ncols + widest);
+        // Predictions are cheap, tasks are not free.
+        let chunk = batch.max(8 * BLOCK_ROWS).next_multiple_of(batch);
         if x.ncols() != self.ncols {
             return Err(Error::shape("columns to predict from", self.ncols, x.ncols()));
         }
-        out.par_chunks_mut(CHUNK * ncols).enumerate().try_for_each(|(chunk, out)| {
-            for (block, out) in out.chunks_mut(BLOCK_ROWS * ncols).enumerate() {
-                let start = chunk * CHUNK + block * BLOCK_ROWS;
+        out.par_chunks_mut(chunk * ncols).enumerate().try_for_each(|(number, out)| {
+            for (block, out) in out.chunks_mut(batch * ncols).enumerate() {
+                let start = number * chunk + block * batch;
                 predict(x.rows(start..start + out.len() / ncols)?, out)?;
             }
             Ok(())

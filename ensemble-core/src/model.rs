@@ -1,11 +1,14 @@
 //! Fitted models, and the linear form that the engine's algebra reads.
 
+use std::sync::Arc;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
     error::{Error, Result},
     mat::{MatMut, MatRef, Order},
     record::Record,
+    statistic::BLOCK_ROWS,
 };
 
 /// A fitted model: immutable, shared between threads, predicting any block of rows.
@@ -24,6 +27,12 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when `x` has another number of columns.
     fn predict_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()>;
+
+    /// Rows that one call had better be handed, where there are so many. Predictions do not depend on it; a model that looks
+    /// rows up finds more of them in cache when it can put many queries in order.
+    fn batch_rows(&self) -> usize {
+        BLOCK_ROWS
+    }
 
     /// The model as intercept plus coefficients on the columns of x, if it is that.
     fn as_linear(&self) -> Option<LinearForm<'_>> {
@@ -48,6 +57,14 @@ pub trait Model: Send + Sync {
     fn to_record_by_reference(&self) -> Result<Record> {
         self.to_record()
     }
+}
+
+/// Rows to hand `models` together, which read and write `width` values a row in all: whole blocks, as many as any of them asks
+/// for while the values stay in a second-level cache.
+pub(crate) fn batch_rows<'a>(models: impl IntoIterator<Item = &'a Arc<dyn Model>>, width: usize) -> usize {
+    const BYTES: usize = 1 << 20;
+    let wanted = models.into_iter().map(|m| m.batch_rows()).max().unwrap_or(BLOCK_ROWS);
+    (wanted.min(BYTES / (8 * width.max(1))) / BLOCK_ROWS).max(1) * BLOCK_ROWS
 }
 
 /// A borrowed linear model: y = intercept + coefficients' x.

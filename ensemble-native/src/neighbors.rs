@@ -1,17 +1,18 @@
 //! k nearest neighbours, with one index per fold.
 //!
 //! The k nearest rows of a training set are among the k nearest rows of each of its folds. So every fold is indexed once, and
-//! the K + 1 models of an ensemble share the K indexes: the statistic's merge joins lists of handles and copies no point. A
-//! table of few columns gets a k-d tree per fold, which copies the points; a table of many is scanned where it lies.
+//! the K + 1 models of an ensemble share the K indexes: the statistic's merge joins lists of handles. No index copies a point:
+//! a table of few columns gets a k-d tree of positions per fold, a table of many is scanned, and rows are read where they lie.
 //!
-//! A diagonal map between the table and the learner changes distances and no index: a scan maps rows on their way, and a tree
-//! is asked for a ball that holds the wanted neighbours, whose distances are then computed in the mapped columns. Every
-//! answer is that of an exhaustive search: the least (distance, row), whatever the folds, the index and the threads.
+//! A diagonal map between the table and the learner changes distances and no index: rows, and the cuts of trees, are mapped
+//! on their way. Every answer is that of an exhaustive search: the least (distance, row), whatever the folds, the index and
+//! the threads.
 
 mod brute;
 mod fold;
 mod search;
 mod tree;
+mod walk;
 
 use std::{borrow::Cow, num::NonZero, sync::Arc};
 
@@ -32,8 +33,8 @@ const KIND: &str = "native.k_neighbors_regressor";
 
 /// Queries answered by one task.
 const QUERIES: usize = 256;
-/// Queries answered before their predictions are written.
-const ROUND: usize = 64 * QUERIES;
+/// Queries put in order, and answered before their predictions are written.
+const ROUND: usize = 256 * QUERIES;
 
 /// How much each neighbour counts in a prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub enum Algorithm {
     /// Trees up to 15 columns, scans beyond.
     #[default]
     Auto,
-    /// A k-d tree per fold: 8 bytes a value and 4 a row. Up to 15 columns.
+    /// A k-d tree per fold: at most 10 bytes a row. Up to 15 columns.
     KdTree,
     /// A scan of all training rows per block of queries. Keeps nothing but the table's handle.
     Brute,
@@ -114,9 +115,9 @@ impl Algorithm {
 
 /// Predict the mean target of the `n_neighbors` nearest training rows, by Euclidean distance.
 ///
-/// Fitting costs one pass and, up to 15 columns, a tree per fold: 8 bytes a value, 4 bytes and less than 2 more a row. All
-/// models over the same folds share the trees. With more columns, or [`Algorithm::Brute`], nothing is built and predictions
-/// read the table again. Where the table or its targets are only borrowed, the statistic copies them.
+/// Fitting costs one pass and, up to 15 columns, a tree of positions per fold, at most 10 bytes a row. All models over the same
+/// folds share the trees. With more columns, or [`Algorithm::Brute`], nothing is built. Predictions read the table where it
+/// lies; where the table or its targets are only borrowed, the statistic copies them.
 ///
 /// Of rows at equal distance the first in the table counts. Predictions are NaN for rows with values that are not finite.
 ///
@@ -226,9 +227,8 @@ impl Estimator for KNeighborsRegressor {
         if !self.uses_trees(train.ncols) {
             return FitCost { peak_bytes: own, model_bytes: own };
         }
-        let model_bytes = own + tree::tree_bytes(train.nrows, train.ncols);
-        // While a tree is built: the points in one piece, unless they are that already, and an order of 4 bytes a row.
-        FitCost { peak_bytes: model_bytes + train.bytes() + 4 * train.nrows as u64, model_bytes }
+        let model_bytes = own + tree::tree_bytes(train.nrows);
+        FitCost { peak_bytes: model_bytes + tree::build_bytes(train.nrows, train.ncols), model_bytes }
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -385,7 +385,7 @@ impl Statistic for NeighborStatistic {
 
     fn seal(&mut self) -> Result<()> {
         if !self.open.is_empty() {
-            self.folds.push(Arc::new(FoldIndex::build(&self.source, &mut self.open, self.shape)?));
+            self.folds.push(Arc::new(FoldIndex::build(&self.source, &mut self.open, self.shape)));
             self.open = Vec::new();
         }
         Ok(())
@@ -402,7 +402,7 @@ impl Statistic for NeighborStatistic {
 
     fn bytes_for(&self, nrows: usize) -> u64 {
         let ncols = self.source.ncols;
-        let tree = if self.shape == fold::Shape::Rows { 0 } else { tree::tree_bytes(nrows, ncols) };
+        let tree = if self.shape == fold::Shape::Rows { 0 } else { tree::tree_bytes(nrows) };
         let x = if self.source.table.is_none() { Shape { nrows, ncols }.bytes() } else { 0 };
         let y = if self.source.target.is_none() { nrows as u64 * 8 } else { 0 };
         tree + x + y
@@ -580,22 +580,31 @@ impl Model for KNeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
-        let mut predicted = vec![f64::NAN; x.nrows().min(ROUND)];
+        let search = Search::new(&self.folds, &self.space, self.k);
         let targets: Vec<Targets<'_>> = self.folds.iter().map(|f| f.targets()).collect();
+        let room = x.nrows().min(ROUND);
+        let (mut predicted, mut order) = (vec![f64::NAN; room], vec![(0, 0); room]);
         for (round, x) in x.row_blocks(ROUND).enumerate() {
-            let predicted = &mut predicted[..x.nrows()];
-            predicted.par_chunks_mut(QUERIES).enumerate().try_for_each(|(task, predicted)| {
+            let (predicted, order) = (&mut predicted[..x.nrows()], &mut order[..x.nrows()]);
+            search.order(x, order);
+            let tasks = predicted.par_chunks_mut(QUERIES).zip(order.par_chunks(QUERIES));
+            tasks.for_each_init(Vec::new, |queries, (predicted, order)| {
                 predicted.fill(f64::NAN);
-                let first = task * QUERIES;
-                let queries = x.rows(first..first + predicted.len())?;
-                self.answer(queries, &mut |query, found| predicted[query] = self.combine(found, &targets));
-                Ok::<(), Error>(())
-            })?;
-            for (row, value) in predicted.iter().enumerate() {
-                out.set(round * ROUND + row, 0, *value);
+                queries.resize(order.len() * x.ncols(), 0.0);
+                for ((_, row), query) in order.iter().zip(queries.chunks_exact_mut(x.ncols())) {
+                    x.copy_row_into(*row as usize, query);
+                }
+                search.run(queries, &mut |query, found| predicted[query] = self.combine(found, &targets));
+            });
+            for ((_, row), value) in order.iter().zip(predicted) {
+                out.set(round * ROUND + *row as usize, 0, *value);
             }
         }
         Ok(())
+    }
+
+    fn batch_rows(&self) -> usize {
+        if self.folds.iter().all(|f| f.tree().is_some()) { ROUND } else { QUERIES }
     }
 
     /// Indexes and copies that other models share count in full.

@@ -258,7 +258,7 @@ fn answers_are_those_of_an_exhaustive_search() {
 
 #[test]
 fn thousands_of_rows_of_many_leaves_and_tiles_agree_too() {
-    for (p, n) in [(3, 8000), (10, 3000), (20, 3000)] {
+    for (p, n, n_queries) in [(2, 18_000, 60), (3, 8000, 300), (10, 3000, 300), (20, 3000, 300)] {
         for (name, data) in cases(n, p, 3) {
             let learner = KNeighborsRegressor::new().n_neighbors(4);
             let scale = (0..p).map(|j| 1.0 + 0.4 * (j % 3) as f64).collect();
@@ -272,7 +272,7 @@ fn thousands_of_rows_of_many_leaves_and_tiles_agree_too() {
                     trained = trained.affine(map).unwrap();
                 }
                 let z = apply(map.as_ref(), &data.x, n, p);
-                let queries = &z[100 * p..400 * p];
+                let queries = &z[100 * p..(100 + n_queries) * p];
                 let got = predict(fit_from(&learner, &trained).unwrap().as_ref(), queries);
                 let out = fold_bounds(n, 3)[1].clone();
                 let train: Vec<usize> = (0..n).filter(|r| !out.contains(r)).collect();
@@ -482,11 +482,13 @@ fn models_of_all_folds_share_the_indexes_and_a_scan_keeps_nothing() {
     let states = fold_states(&tree, x.as_mat(), &data.y, &cx, 4);
     let bytes = |s: &Statistics| s.items()[0].bytes();
     let declared = tree.as_merge().unwrap().statistics(&cx).unwrap()[0].bytes_for(1024);
-    assert!(bytes(&states[0]).abs_diff(declared) < 1024, "{} of {declared}", bytes(&states[0]));
+    let held = bytes(&states[0]);
+    assert!(held <= declared + 256 && declared < 2 * held, "{held} of {declared}");
     let all = complements(&states).unwrap();
     assert_eq!(bytes(&all[4]), states.iter().map(bytes).sum::<u64>());
     let cost = tree.cost(Shape { nrows: 4096, ncols: 3 });
-    assert!(fit_from(&tree, &all[4]).unwrap().bytes().abs_diff(cost.model_bytes) < 4096);
+    let held = fit_from(&tree, &all[4]).unwrap().bytes();
+    assert!(held <= cost.model_bytes + 1024 && cost.model_bytes < 2 * held, "{held} of {}", cost.model_bytes);
     let brute = tree.algorithm(Algorithm::Brute);
     let states = fold_states(&brute, x.as_mat(), &data.y, &cx, 4);
     assert!(bytes(&states[0]) < 1024);

@@ -16,7 +16,7 @@ use faer::{
 };
 
 use super::{
-    fold::{FoldIndex, fill},
+    fold::{FoldIndex, fill, squared_distance},
     search::{Nearest, Neighbor, Space},
 };
 
@@ -228,9 +228,4 @@ fn sum_of_squares(values: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + rest.iter().map(|v| v * v).sum::<f64>()
-}
-
-/// Σ (a - b)², in the order of the columns, as the trees sum it.
-pub(super) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b))
 }

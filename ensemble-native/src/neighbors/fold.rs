@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use ensemble_core::{Error, MatRef, Order, Result, Table};
 
-use super::tree::{self, PointTree, tree_bytes};
+use super::tree::Tree;
 
 /// Where rows and targets are read after the fit; `None` where they had to be copied.
 #[derive(Clone)]
@@ -19,9 +19,9 @@ pub(super) struct Source {
 pub(super) enum Shape {
     /// None: the rows are scanned.
     Rows,
-    /// A k-d tree in the columns' own units.
+    /// A k-d tree cut in the columns' own units.
     Tree,
-    /// A k-d tree in units of the fold's own standard deviations, for models behind a scaler.
+    /// A k-d tree cut in units of the fold's own standard deviations, for models behind a scaler.
     SpreadTree,
 }
 
@@ -47,14 +47,12 @@ pub(super) struct FoldIndex {
     x: Vec<f64>,
     y: Vec<f64>,
     nrows: usize,
-    tree: Option<Box<dyn PointTree>>,
-    units: Option<Vec<f64>>,
+    tree: Option<Tree>,
 }
 
 impl FoldIndex {
-    /// Index the rows of `parts`, which are emptied. Copies joined parts once more only while it runs; a tree over rows that
-    /// are not one C-order run reads them from a copy that lives as long as the build.
-    pub(super) fn build(source: &Source, parts: &mut Vec<Arc<Part>>, shape: Shape) -> Result<Self> {
+    /// Index the rows of `parts`, which are emptied. Copies joined parts once more only while it runs.
+    pub(super) fn build(source: &Source, parts: &mut Vec<Arc<Part>>, shape: Shape) -> Self {
         let mut fold = Self {
             source: source.clone(),
             runs: Vec::new(),
@@ -62,7 +60,6 @@ impl FoldIndex {
             y: Vec::new(),
             nrows: 0,
             tree: None,
-            units: None,
         };
         fold.x.reserve_exact(parts.iter().map(|p| p.x.len()).sum());
         fold.y.reserve_exact(parts.iter().map(|p| p.y.len()).sum());
@@ -75,28 +72,26 @@ impl FoldIndex {
             }
             fold.nrows += part.rows.len();
         }
+        let units = match shape {
+            Shape::Tree => vec![1.0; source.ncols],
+            Shape::SpreadTree => fold.reciprocal_spreads(),
+            Shape::Rows => return fold,
+        };
         // A position in a tree has 32 bits; a longer fold is scanned.
-        if shape != Shape::Rows && fold.nrows > 0 && u32::try_from(fold.nrows).is_ok() {
-            fold.units = (shape == Shape::SpreadTree).then(|| fold.reciprocal_spreads());
-            fold.tree = Some(fold.build_tree()?);
+        if fold.nrows > 0 && u32::try_from(fold.nrows).is_ok() {
+            fold.tree = Some(Tree::build(&fold.points(), &units));
         }
-        Ok(fold)
+        fold
     }
 
-    fn build_tree(&self) -> Result<Box<dyn PointTree>> {
-        let (ncols, units) = (self.source.ncols, self.units.as_deref());
+    /// The rows by position.
+    pub(super) fn points(&self) -> Points<'_> {
         let mut segments = self.segments();
-        if let (Some((_, only)), None) = (segments.next(), segments.next())
-            && let (Order::C, Some(points)) = (only.order(), only.as_slice())
-        {
-            return tree::build(points, ncols, units);
+        match (segments.next(), segments.next(), &self.source.table) {
+            (Some((_, rows)), None, _) => Points::Run(rows),
+            (_, _, Some(table)) => Points::Runs(table.as_mat(), self),
+            (_, _, None) => unreachable!("copied rows are one run"),
         }
-        let mut points = vec![0.0; self.nrows * ncols];
-        for (start, rows) in self.segments() {
-            let part = &mut points[start * ncols..(start + rows.nrows()) * ncols];
-            fill(rows, part);
-        }
-        tree::build(&points, ncols, units)
     }
 
     /// 1 / standard deviation of each column; 1 for a column that does not vary.
@@ -127,13 +122,8 @@ impl FoldIndex {
         self.nrows
     }
 
-    pub(super) fn tree(&self) -> Option<&dyn PointTree> {
-        self.tree.as_deref()
-    }
-
-    /// What the tree multiplied each column by, if it did.
-    pub(super) fn units(&self) -> Option<&[f64]> {
-        self.units.as_deref()
+    pub(super) fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref()
     }
 
     /// Runs of rows as (position of the first, rows), in order.
@@ -152,8 +142,12 @@ impl FoldIndex {
     }
 
     /// The table's row at `position`.
+    #[inline]
     pub(super) fn row(&self, position: usize) -> usize {
-        let at = self.runs.partition_point(|(start, _)| *start <= position) - 1;
+        let at = match self.runs.len() {
+            1 => 0,
+            _ => self.runs.partition_point(|(start, _)| *start <= position) - 1,
+        };
         let (start, run) = &self.runs[at];
         run.start + (position - start)
     }
@@ -189,10 +183,49 @@ impl FoldIndex {
 
     /// Bytes of the index and of whatever had to be copied.
     pub(super) fn bytes(&self) -> u64 {
-        let tree = if self.tree.is_some() { tree_bytes(self.nrows, self.source.ncols) } else { 0 };
+        let tree = self.tree.as_ref().map_or(0, Tree::bytes);
         let runs = self.runs.len() * size_of::<(usize, Range<usize>)>();
         tree + ((self.x.len() + self.y.len()) * 8 + runs + size_of::<Self>()) as u64
     }
+}
+
+/// The rows of a fold, to be read at random.
+#[derive(Clone, Copy)]
+pub(super) enum Points<'a> {
+    /// Neighbours in memory.
+    Run(MatRef<'a>),
+    /// Runs of a table.
+    Runs(MatRef<'a>, &'a FoldIndex),
+}
+
+impl<'a> Points<'a> {
+    pub(super) fn nrows(&self) -> usize {
+        match self {
+            Points::Run(rows) => rows.nrows(),
+            Points::Runs(_, fold) => fold.nrows,
+        }
+    }
+
+    /// The matrix and its row where a position is.
+    #[inline]
+    pub(super) fn locate(&self, position: u32) -> (MatRef<'a>, usize) {
+        match self {
+            Points::Run(rows) => (*rows, position as usize),
+            Points::Runs(table, fold) => (*table, fold.row(position as usize)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, position: u32, column: usize) -> f64 {
+        let (rows, row) = self.locate(position);
+        rows.get(row, column)
+    }
+}
+
+/// Σ (a - b)², in the order of the columns.
+#[inline]
+pub(super) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b))
 }
 
 /// The targets of a fold.

@@ -2,12 +2,14 @@
 
 use std::{num::NonZero, sync::Arc};
 
-use ensemble_core::Affine;
+use ensemble_core::{Affine, MatRef};
+use rayon::prelude::*;
 
 use super::{
-    brute::{scan, squared_distance},
-    fold::FoldIndex,
-    tree::PointTree,
+    brute::scan,
+    fold::{FoldIndex, Points},
+    tree::{MAX_COLUMNS, Tree},
+    walk::{Place, Walk},
 };
 
 /// A training row near a query.
@@ -29,7 +31,7 @@ pub(super) struct Nearest {
 
 impl Nearest {
     pub(super) fn new(k: usize) -> Self {
-        Self { k, sorted: Vec::with_capacity(k + 1) }
+        Self { k, sorted: Vec::with_capacity(k) }
     }
 
     pub(super) fn clear(&mut self) {
@@ -37,22 +39,29 @@ impl Nearest {
     }
 
     /// The k-th distance, beyond which nothing is taken.
+    #[inline]
     pub(super) fn bound(&self) -> f64 {
         if self.sorted.len() < self.k { f64::INFINITY } else { self.sorted[self.k - 1].distance }
     }
 
-    pub(super) fn offer(&mut self, index: &FoldIndex, fold: u32, position: usize, distance: f64) {
+    /// Take the row at `position`, if it is nearer than the k-th. Says whether it was.
+    #[inline]
+    pub(super) fn offer(&mut self, index: &FoldIndex, fold: u32, position: usize, distance: f64) -> bool {
+        let far = distance > self.bound();
+        !far && self.insert(index, fold, position, distance)
+    }
+
+    fn insert(&mut self, index: &FoldIndex, fold: u32, position: usize, distance: f64) -> bool {
         // A distance that is not a number comes from values that overflow; such a row is as far as can be.
         let distance = if distance.is_nan() { f64::INFINITY } else { distance };
-        if distance > self.bound() {
-            return;
-        }
         let row = index.row(position);
         let at = self.sorted.partition_point(|n| (n.distance, n.row) < (distance, row));
-        if at < self.k {
-            self.sorted.insert(at, Neighbor { distance, row, fold, position });
-            self.sorted.truncate(self.k);
+        if at >= self.k {
+            return false;
         }
+        self.sorted.truncate(self.k - 1);
+        self.sorted.insert(at, Neighbor { distance, row, fold, position });
+        true
     }
 
     pub(super) fn get(&self) -> &[Neighbor] {
@@ -102,78 +111,60 @@ impl Space {
             }
         }
     }
+}
 
-    /// The product of the maps' scales of column j.
-    fn scale(&self, j: usize) -> f64 {
-        self.maps.iter().map(|m| m.scale().expect("diagonal maps only")[j]).product()
-    }
-
-    /// The mapped value `z` of column j in the table's units, and the most that rounding can have moved it.
-    fn pull_back(&self, j: usize, z: f64) -> (f64, f64) {
-        let (mut value, mut error) = (z, 0.0);
-        for map in self.maps.iter().rev() {
-            let (s, b) = (map.scale().expect("diagonal maps only")[j], map.shift()[j]);
-            let back = value / s + b;
-            error = error / s.abs() + 16.0 * f64::EPSILON * ((value / s).abs() + b.abs() + back.abs());
-            value = back;
+/// Call a method of a search for its number of columns, a constant.
+macro_rules! by_columns {
+    ($search:ident.$method:ident $arguments:tt) => {
+        by_columns!($search $method $arguments 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    ($search:ident $method:ident $arguments:tt $($p:literal)*) => {
+        match $search.space.ncols() {
+            $($p => $search.$method::<$p> $arguments,)*
+            _ => unreachable!("trees have at most {MAX_COLUMNS} columns"),
         }
-        (value, error)
-    }
+    };
 }
-
-/// How one fold's tree, which knows other units, is searched in the model's space.
-struct Gauge {
-    /// What the tree multiplied each column by.
-    units: Vec<f64>,
-    /// What a difference in the tree's units is to be multiplied by.
-    ratios: Vec<f64>,
-    /// Least ratio of a distance in the model's space to one in the tree's.
-    least: f64,
-}
-
-/// Relative rounding of distances and of the tree's own pruning, with room to spare.
-const MARGIN: f64 = 1e-9;
-
-/// Rows that a scan deals with in the time in which a tree visits one point.
-const SCANNED_PER_VISIT: f64 = 16.0;
-
-/// Rows so few that the tree is asked without such reckoning.
-const FEW_ROWS: usize = 4096;
 
 /// The folds of one model, ready to be asked.
 pub(super) struct Search<'a> {
     folds: &'a [Arc<FoldIndex>],
     space: &'a Space,
-    k: NonZero<usize>,
-    /// For each fold its tree and, when the units differ, the gauge; `None` when the rows are to be scanned.
-    trees: Option<Vec<(&'a dyn PointTree, Option<Gauge>)>>,
+    k: usize,
+    /// Each fold's tree and rows; `None` when the rows are to be scanned.
+    trees: Option<Vec<(&'a Tree, Points<'a>)>>,
+    /// Scale and shift of the maps between.
+    maps: Vec<(&'a [f64], &'a [f64])>,
+    /// Whether they turn the order of a column's values around.
+    turns: Vec<bool>,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(folds: &'a [Arc<FoldIndex>], space: &'a Space, k: NonZero<usize>) -> Self {
-        let gauged = |fold: &'a Arc<FoldIndex>| {
-            let tree = fold.tree()?;
-            if space.is_identity() && fold.units().is_none() {
-                return Some((tree, None));
-            }
-            let units: Vec<f64> =
-                (0..space.ncols()).map(|j| fold.units().map_or(1.0, |units| units[j])).collect();
-            let ratios: Vec<f64> =
-                units.iter().enumerate().map(|(j, unit)| space.scale(j).abs() / unit).collect();
-            let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-            // A column scaled to nothing leaves no bound in the tree's units.
-            ratios.iter().all(|r| r.is_normal()).then_some((tree, Some(Gauge { units, ratios, least })))
-        };
-        let mut trees: Option<Vec<(&dyn PointTree, Option<Gauge>)>> = folds.iter().map(gauged).collect();
-        // A ball of the tree that holds the wanted ellipsoid holds so many times its volume, and about as many more points.
-        let points =
-            |gauge: &Gauge| gauge.ratios.iter().map(|r| r / gauge.least).product::<f64>() * k.get() as f64;
-        let nrows: usize = folds.iter().map(|f| f.nrows()).sum();
-        let visits: f64 = trees.iter().flatten().filter_map(|(_, gauge)| gauge.as_ref()).map(points).sum();
-        if nrows > FEW_ROWS && visits > nrows as f64 / SCANNED_PER_VISIT {
-            trees = None;
-        }
-        Self { folds, space, k, trees }
+        let trees = folds.iter().map(|fold| Some((fold.tree()?, fold.points()))).collect();
+        let maps: Vec<(&[f64], &[f64])> =
+            space.maps.iter().map(|m| (m.scale().expect("diagonal maps only"), m.shift())).collect();
+        let negative = |j: usize| maps.iter().filter(|(scale, _)| scale[j].is_sign_negative()).count();
+        let turns = (0..space.ncols()).map(|j| negative(j) % 2 == 1).collect();
+        Self { folds, space, k: k.get(), trees, maps, turns }
+    }
+
+    /// Number the rows of `queries` so that those of neighbouring leaves follow each other and find rows in cache, as
+    /// (place, row).
+    pub(super) fn order(&self, queries: MatRef<'_>, order: &mut [(u32, u32)]) {
+        order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = (0, row));
+        let Some((tree, _)) = self.trees.as_ref().and_then(|trees| trees.first()) else { return };
+        by_columns!(self.places(tree, queries, order));
+        order.par_sort_unstable();
+    }
+
+    fn places<const P: usize>(&self, tree: &Tree, queries: MatRef<'_>, order: &mut [(u32, u32)]) {
+        order.par_iter_mut().with_min_len(1024).for_each(|(place, row)| {
+            let mut query = [0.0; P];
+            queries.copy_row_into(*row as usize, &mut query);
+            let map = |j, x| self.maps.iter().fold(x, |x: f64, (scale, shift)| scale[j] * (x - shift[j]));
+            *place = Walk { tree, query: &query, map, turns: &self.turns }.leaf();
+        });
     }
 
     /// The nearest rows for each of `queries` (C order), handed to `each` with the query's number. Queries with values that
@@ -182,154 +173,58 @@ impl<'a> Search<'a> {
         let p = self.space.ncols();
         let Some(trees) = &self.trees else {
             if queries.iter().all(|v| v.is_finite()) {
-                return scan(self.folds, self.space, queries, self.k.get(), each);
+                return scan(self.folds, self.space, queries, self.k, each);
             }
             for (number, query) in queries.chunks_exact(p).enumerate() {
                 if query.iter().all(|v| v.is_finite()) {
-                    scan(self.folds, self.space, query, self.k.get(), &mut |_, found| each(number, found));
+                    scan(self.folds, self.space, query, self.k, &mut |_, found| each(number, found));
                 }
             }
             return;
         };
-        let mut walk = Walk {
-            nearest: Nearest::new(self.k.get()),
-            found: Vec::new(),
-            measured: Vec::new(),
-            place: vec![0.0; p],
-            row: vec![0.0; p],
-        };
-        for (number, query) in queries.chunks_exact(p).enumerate() {
+        by_columns!(self.walk(trees, queries, each));
+    }
+
+    fn walk<const P: usize>(
+        &self,
+        trees: &[(&Tree, Points<'_>)],
+        queries: &[f64],
+        each: &mut dyn FnMut(usize, &[Neighbor]),
+    ) {
+        let (queries, _) = queries.as_chunks::<P>();
+        let array = |values: &'a [f64]| values.first_chunk::<P>().expect("a value per column");
+        // The usual cases without a loop.
+        match self.maps.as_slice() {
+            [] => self.walk_through(trees, queries, |_, x| x, each),
+            [(scale, shift)] => {
+                let (scale, shift) = (array(scale), array(shift));
+                self.walk_through(trees, queries, |j, x| scale[j] * (x - shift[j]), each);
+            }
+            maps => {
+                let map = |j, x| maps.iter().fold(x, |x: f64, (scale, shift)| scale[j] * (x - shift[j]));
+                self.walk_through(trees, queries, map, each);
+            }
+        }
+    }
+
+    fn walk_through<const P: usize>(
+        &self,
+        trees: &[(&Tree, Points<'_>)],
+        queries: &[[f64; P]],
+        map: impl Fn(usize, f64) -> f64 + Copy,
+        each: &mut dyn FnMut(usize, &[Neighbor]),
+    ) {
+        let mut nearest = Nearest::new(self.k);
+        for (number, query) in queries.iter().enumerate() {
             if query.iter().any(|v| !v.is_finite()) {
                 continue;
             }
-            walk.nearest.clear();
-            let complete = trees.iter().enumerate().all(|(at, (tree, gauge))| match gauge {
-                None => walk.same_units(&self.folds[at], at as u32, *tree, query, self.k),
-                Some(gauge) => {
-                    walk.other_units(&self.folds[at], at as u32, *tree, gauge, self.space, query, self.k)
-                }
-            });
-            if complete {
-                each(number, walk.nearest.get());
-            } else {
-                scan(self.folds, self.space, query, self.k.get(), &mut |_, found| each(number, found));
+            nearest.clear();
+            for (((tree, points), index), fold) in trees.iter().zip(self.folds).zip(0..) {
+                let place = Place { fold, index, points };
+                Walk { tree, query, map, turns: &self.turns }.run(place, &mut nearest);
             }
+            each(number, nearest.get());
         }
-    }
-}
-
-/// What one thread needs to walk trees.
-struct Walk {
-    nearest: Nearest,
-    found: Vec<(f64, u32)>,
-    /// Lower bounds of distances in the model's space.
-    measured: Vec<(f64, u32)>,
-    place: Vec<f64>,
-    row: Vec<f64>,
-}
-
-impl Walk {
-    /// Search a tree whose distances are the model's. `false` when it gave too few rows, as it does when distances overflow.
-    fn same_units(
-        &mut self,
-        index: &FoldIndex,
-        fold: u32,
-        tree: &dyn PointTree,
-        query: &[f64],
-        k: NonZero<usize>,
-    ) -> bool {
-        let radius = self.nearest.bound() * (1.0 + MARGIN);
-        // One more than wanted tells whether the last place is contested.
-        tree.nearest(query, k.saturating_add(1), radius, &mut self.found);
-        if radius == f64::INFINITY && self.found.len() < index.nrows().min(k.get() + 1) {
-            return false;
-        }
-        if self.found.len() > k.get() {
-            let reach = self.found[k.get() - 1].0 * (1.0 + MARGIN);
-            if self.found[k.get()].0 <= reach {
-                tree.within(query, reach, &mut self.found);
-            }
-        }
-        for (distance, position) in &self.found {
-            self.nearest.offer(index, fold, *position as usize, *distance);
-        }
-        true
-    }
-
-    /// Search a tree of other units: its nearest rows give an upper bound, and all rows that could lie within the bound are
-    /// measured.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one search, borrowed from three owners")]
-    fn other_units(
-        &mut self,
-        index: &FoldIndex,
-        fold: u32,
-        tree: &dyn PointTree,
-        gauge: &Gauge,
-        space: &Space,
-        query: &[f64],
-        k: NonZero<usize>,
-    ) -> bool {
-        // The most that rounding can have moved the query, in the tree's units and in the model's.
-        let (mut error, mut model_error) = (0.0, 0.0);
-        for (j, (place, z)) in self.place.iter_mut().zip(query).enumerate() {
-            let (value, moved) = space.pull_back(j, *z);
-            *place = value * gauge.units[j];
-            let moved = moved * gauge.units[j] + 16.0 * f64::EPSILON * place.abs();
-            error += moved;
-            model_error += moved * gauge.ratios[j];
-        }
-        if !(error.is_finite() && model_error.is_finite() && self.place.iter().all(|v| v.is_finite())) {
-            return false;
-        }
-        let reach = |bound: f64| {
-            let radius = bound.sqrt() / gauge.least * (1.0 + MARGIN) + error;
-            radius * radius
-        };
-        let Self { nearest, found, measured, place, row } = self;
-        let mut offer = |position: u32, nearest: &mut Nearest| {
-            index.copy_row(position as usize, row);
-            space.apply(row);
-            nearest.offer(index, fold, position as usize, squared_distance(query, row));
-        };
-        let bound = nearest.bound();
-        let wanted = k.saturating_add(k.get().min(8));
-        tree.nearest(place, wanted, reach(bound), found);
-        if reach(bound) == f64::INFINITY && found.len() < index.nrows().min(wanted.get()) {
-            return false;
-        }
-        for (distance, position) in found.iter() {
-            // This row, and with it all that are farther in the tree's units, is at least this far in the model's space.
-            let least = ((distance.sqrt() - error) * (1.0 - MARGIN) * gauge.least).max(0.0);
-            if least * least > nearest.bound() * (1.0 + MARGIN) {
-                return true;
-            }
-            offer(*position, nearest);
-        }
-        if found.len() < wanted.get() {
-            return true;
-        }
-        let bound = nearest.bound();
-        if !reach(bound).is_finite() {
-            return false;
-        }
-        measured.clear();
-        tree.within_points(place, reach(bound), &mut |_, position, point| {
-            let columns = point.iter().zip(place.iter()).zip(&gauge.ratios);
-            let about = columns.fold(0.0, |sum, ((x, q), r)| sum + (r * (x - q)) * (r * (x - q))).sqrt();
-            let least = (about * (1.0 - MARGIN) - model_error).max(0.0);
-            if least * least <= bound {
-                measured.push((least * least, position));
-            }
-        });
-        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        for (least, position) in measured.iter() {
-            if *least > nearest.bound() {
-                break;
-            }
-            if found.iter().all(|(_, seen)| seen != position) {
-                offer(*position, nearest);
-            }
-        }
-        true
     }
 }
