@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     estimator::{
         Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MissingValues, Predicts,
-        StoredTrain, Train, Transformer, fit_by_merging, fit_from_passes, train_statistics,
+        StoredTrain, Train, Transformer, cost_of, fit_by_merging, fit_from_passes, train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, check_prediction},
@@ -67,6 +67,27 @@ impl Pipeline {
             Access::Contiguous(Some(order)) => order,
             _ => Order::C,
         }
+    }
+
+    /// What a fit on a target of `n_classes` classes, or of numbers, allocates.
+    fn cost_of(&self, train: Shape, n_classes: Option<usize>) -> FitCost {
+        if self.transformers.is_empty() {
+            return cost_of(self.learner.as_ref(), train, n_classes);
+        }
+        let mut cost = FitCost::default();
+        let mut shape = train;
+        for transformer in &self.transformers {
+            let own = transformer.cost(shape);
+            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes);
+            cost.model_bytes += own.model_bytes;
+            shape.ncols = transformer.n_out(shape.ncols);
+        }
+        let own = cost_of(self.learner.as_ref(), shape, n_classes);
+        // One block per map is alive on the way through.
+        let blocks = (BLOCK_ROWS * shape.ncols.max(train.ncols) * 8 * (self.transformers.len() + 1)) as u64;
+        cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes) + blocks;
+        cost.model_bytes += own.model_bytes;
+        cost
     }
 
     /// Whether transformed rows must be stored for the learner.
@@ -132,23 +153,11 @@ impl Estimator for Pipeline {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        if self.transformers.is_empty() {
-            return self.learner.cost(train);
-        }
-        let mut cost = FitCost::default();
-        let mut shape = train;
-        for transformer in &self.transformers {
-            let own = transformer.cost(shape);
-            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes);
-            cost.model_bytes += own.model_bytes;
-            shape.ncols = transformer.n_out(shape.ncols);
-        }
-        let own = self.learner.cost(shape);
-        // One block per map is alive on the way through.
-        let blocks = (BLOCK_ROWS * shape.ncols.max(train.ncols) * 8 * (self.transformers.len() + 1)) as u64;
-        cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes) + blocks;
-        cost.model_bytes += own.model_bytes;
-        cost
+        self.cost_of(train, None)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        self.cost_of(train, Some(n_classes))
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {

@@ -48,9 +48,6 @@ parameters! {
     }
 }
 
-/// Classes that declared costs cover; a shape says nothing of them.
-const COSTED_CLASSES: usize = 3;
-
 impl GaussianNb {
     fn check(&self) -> Result<()> {
         not_negative(Self::KIND, "var_smoothing", self.var_smoothing)
@@ -77,11 +74,16 @@ impl Estimator for GaussianNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let Shape { nrows: n, ncols: p } = train;
+        let model_bytes = model_bytes(2 * p, n_classes);
         FitCost {
             // All rows may be of one class but for a few: their copy, their numbers, and codes.
-            peak_bytes: (n * (8 * p + 8 + 8) + 800 * (p + 1) * COSTED_CLASSES + 8192) as u64,
-            model_bytes: (16 * p * COSTED_CLASSES + size_of::<BayesModel>()) as u64,
+            peak_bytes: (n * (8 * p + 8 + 8) + 800 * (p + 1) * n_classes + 8192) as u64 + model_bytes,
+            model_bytes,
         }
     }
 
@@ -99,7 +101,8 @@ impl Estimator for GaussianNb {
             .map_err(refused(Self::KIND))?;
         // serde is the only public way to the fitted means and variances.
         let fitted = serde_json::to_value(&fitted).map_err(refused(Self::KIND))?;
-        let (mut means, mut variances) = (Vec::new(), Vec::new());
+        let room = || Vec::with_capacity(present.len() * x.ncols());
+        let (mut means, mut variances) = (room(), room());
         for code in 0..present.len() {
             let class = &fitted["class_info"][code.to_string()];
             for (name, into) in [("theta", &mut means), ("sigma", &mut variances)] {
@@ -139,12 +142,15 @@ fn class_sums(train: &Train<'_>, present: &Present, value: impl Fn(f64) -> f64) 
     sums
 }
 
+/// Bytes of a model of `values` values a class: besides them the class, its rows and its level.
+fn model_bytes(values: usize, n_classes: usize) -> u64 {
+    (8 * n_classes * (values + 3) + size_of::<BayesModel>()) as u64
+}
+
 /// Codes' table, sums, and what comes of them.
-fn sums_cost(train: Shape) -> FitCost {
-    FitCost {
-        peak_bytes: (48 * (train.ncols + 1) * COSTED_CLASSES + 1024) as u64,
-        model_bytes: (16 * (train.ncols + 1) * COSTED_CLASSES + size_of::<BayesModel>()) as u64,
-    }
+fn sums_cost(train: Shape, n_classes: usize) -> FitCost {
+    let model_bytes = model_bytes(train.ncols, n_classes);
+    FitCost { peak_bytes: (8 * n_classes * (train.ncols + 4) + 1024) as u64 + model_bytes, model_bytes }
 }
 
 impl BernoulliNb {
@@ -167,7 +173,11 @@ impl Estimator for BernoulliNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        sums_cost(train)
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        sums_cost(train, n_classes)
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -228,7 +238,11 @@ impl Estimator for MultinomialNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        sums_cost(train)
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        sums_cost(train, n_classes)
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {

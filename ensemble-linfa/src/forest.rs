@@ -19,7 +19,7 @@ use rand_chacha::{
 use crate::{
     classes::{Present, Seen},
     parameters::{one_or_more, parameters, positive},
-    tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, ordered_labels},
+    tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, model_bytes, ordered_labels},
     view::{ByRow, DEEP, views},
 };
 
@@ -106,12 +106,12 @@ impl Bag {
         ((ncols as f64 * self.max_features).ceil() as usize).clamp(1, ncols.max(1))
     }
 
-    fn cost(&self, train: Shape) -> FitCost {
+    fn cost(&self, train: Shape, n_classes: usize) -> FitCost {
         let Shape { nrows: n, ncols: p } = train;
         let m = self.columns(p);
         let copy = if m < p { 8 * n * m + 8 * p } else { 0 };
         let growing = self.growth.growing_bytes(Shape { nrows: n, ncols: m });
-        let trees = self.n_estimators * (self.growth.tree_bytes(n) + 8) + size_of::<TreesModel>();
+        let trees = self.n_estimators * (self.growth.tree_bytes(n, n_classes) + 8) + model_bytes(n_classes);
         // Weights twice: the draw's, and the tree's.
         FitCost { peak_bytes: (trees + copy + growing + 8 * n) as u64, model_bytes: trees as u64 }
     }
@@ -223,7 +223,11 @@ macro_rules! bagged {
             }
 
             fn cost(&self, train: Shape) -> FitCost {
-                self.bag().cost(train)
+                self.cost_with_classes(train, 2)
+            }
+
+            fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+                self.bag().cost(train, n_classes)
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -313,8 +317,13 @@ impl Estimator for AdaBoostClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let growth = self.growth();
-        let trees = self.n_estimators * (growth.tree_bytes(train.nrows) + 8) + size_of::<TreesModel>();
+        let tree = growth.tree_bytes(train.nrows, n_classes) + 8;
+        let trees = self.n_estimators * tree + model_bytes(n_classes);
         // Weights, their whole parts twice, classes, and which rows went wrong.
         let rows = train.nrows * (8 + 4 + 4 + 2 + 1);
         FitCost { peak_bytes: (trees + rows + growth.growing_bytes(train)) as u64, model_bytes: trees as u64 }

@@ -141,7 +141,11 @@ macro_rules! logistic {
             }
 
             fn cost(&self, train: Shape) -> FitCost {
-                cost(train, $multinomial)
+                self.cost_with_classes(train, 2)
+            }
+
+            fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+                cost(train, n_classes, $multinomial)
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -162,19 +166,19 @@ macro_rules! logistic {
 logistic!(LogisticRegression, false);
 logistic!(MultinomialLogisticRegression, true);
 
-/// Codes, targets and linfa's vectors of one value a row (and class). A shape says nothing of classes: for more than
-/// [`COSTED_CLASSES`] the true cost grows in proportion.
-fn cost(train: Shape, _multinomial: bool) -> FitCost {
+/// Codes, targets, and linfa's vectors: of one value a row (and class, when there are many), and of coefficients.
+fn cost(train: Shape, n_classes: usize, multinomial: bool) -> FitCost {
     let Shape { nrows: n, ncols: p } = train;
-    let k = COSTED_CLASSES;
+    let (rows, coefficients, k) = match n_classes {
+        2 if !multinomial => (3, 120, 1),
+        k => (3 + 3 * k, 40 * k, k),
+    };
+    let model_bytes = 8 * (p + 1) * k + 16 * n_classes + size_of::<LogisticModel>();
     FitCost {
-        peak_bytes: (8 * n * (2 + 4 * k) + 8 * 40 * (p + 1) * k) as u64,
-        model_bytes: (8 * (p + 1) * k + size_of::<LogisticModel>()) as u64,
+        peak_bytes: (8 * n * rows + 8 * coefficients * (p + 1) + model_bytes) as u64,
+        model_bytes: model_bytes as u64,
     }
 }
-
-/// Classes that the declared cost covers.
-const COSTED_CLASSES: usize = 3;
 
 /// Linear scores per class, or for code 1 alone when there are two.
 struct LogisticModel {

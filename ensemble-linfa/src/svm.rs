@@ -263,9 +263,6 @@ impl RowModel for Machine {
     }
 }
 
-/// Classes that the declared cost covers; a shape says nothing of them.
-const COSTED_CLASSES: usize = 3;
-
 /// The kernel, linfa's vectors of one value a row (two for a regression), and support vectors: its copy and ours.
 fn cost(train: Shape, vectors: usize, machines: usize) -> FitCost {
     let Shape { nrows: n, ncols: p } = train;
@@ -274,6 +271,11 @@ fn cost(train: Shape, vectors: usize, machines: usize) -> FitCost {
         peak_bytes: (8 * n * n + 8 * n * vectors + (machines + 1) * support + 4096) as u64,
         model_bytes: (machines * support + size_of::<Machine>()) as u64,
     }
+}
+
+/// One machine for two classes, one per class for more.
+fn n_machines(n_classes: usize) -> usize {
+    if n_classes == 2 { 1 } else { n_classes }
 }
 
 macro_rules! common_checks {
@@ -388,7 +390,11 @@ impl Estimator for Svc {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        cost(train, 12, COSTED_CLASSES)
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        cost(train, 12, n_machines(n_classes))
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -417,7 +423,7 @@ impl Estimator for Svc {
     }
 }
 
-/// One machine for two classes, one per class for more.
+/// As many as [`n_machines`] says.
 struct SvcModel {
     n_inputs: usize,
     present: Present,
@@ -434,7 +440,7 @@ impl SvcModel {
         let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
         let machines: Vec<Machine> =
             record.children().iter().map(Machine::from_record).collect::<Result<_>>()?;
-        let want = if present.len() == 2 { 1 } else { present.len() };
+        let want = n_machines(present.len());
         if machines.len() != want || machines.iter().any(|m| m.n_inputs != n_inputs) {
             return Err(Error::shape("machines of a saved model", want, machines.len()));
         }

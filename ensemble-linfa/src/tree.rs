@@ -63,8 +63,6 @@ const DEPTH: usize = 256;
 const DEEPEST: usize = 50_000;
 /// Greatest whole weight that linfa's `f32` sums hold exactly.
 pub(crate) const EXACT: usize = 1 << 24;
-/// Classes that declared costs cover; a shape says nothing of them.
-const COSTED_CLASSES: usize = 3;
 
 /// How trees grow: parameters that all learners of trees share.
 #[derive(Clone, Debug)]
@@ -112,10 +110,10 @@ impl Growth {
         (2usize << depth).min(2 * rows.max(1))
     }
 
-    /// Bytes one tree holds, at most.
-    pub(crate) fn tree_bytes(&self, rows: usize) -> usize {
+    /// Bytes one tree of so many classes holds, at most.
+    pub(crate) fn tree_bytes(&self, rows: usize, n_classes: usize) -> usize {
         let nodes = self.nodes(rows);
-        size_of::<Tree>() + nodes * 20 + nodes.div_ceil(2) * 8 * COSTED_CLASSES
+        size_of::<Tree>() + nodes * 20 + nodes.div_ceil(2) * 8 * n_classes
     }
 
     /// Bytes alive while one tree grows: sorted columns with what sorting the last one takes, marks of rows per level, linfa's
@@ -430,6 +428,11 @@ impl TreesModel {
     }
 }
 
+/// Bytes of a model besides its trees.
+pub(crate) fn model_bytes(n_classes: usize) -> usize {
+    size_of::<TreesModel>() + 16 * n_classes
+}
+
 /// The first of the greatest.
 pub(crate) fn first_greatest(values: &[f64]) -> usize {
     let mut best = 0;
@@ -530,8 +533,12 @@ impl Estimator for DecisionTreeClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let growth = self.growth();
-        let model_bytes = growth.tree_bytes(train.nrows) + size_of::<TreesModel>();
+        let model_bytes = growth.tree_bytes(train.nrows, n_classes) + model_bytes(n_classes);
         FitCost {
             peak_bytes: (growth.growing_bytes(train) + model_bytes) as u64,
             model_bytes: model_bytes as u64,

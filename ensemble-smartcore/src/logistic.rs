@@ -76,10 +76,15 @@ impl Estimator for LogisticRegression {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let (n, p) = (train.nrows as u64, train.ncols as u64);
-        let model_bytes = 8 * (p + 1) * 16 + (size_of::<LogisticModel>() + 128) as u64;
-        // Class numbers in two widths and sorted; L-BFGS keeps 30 vectors of coefficients, here of up to sixteen classes.
-        FitCost { peak_bytes: 16 * n + 8 * 40 * (p + 1) * 4 + model_bytes, model_bytes }
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
+        let rows = if k == 2 { 1 } else { k };
+        let model_bytes = 8 * (p + 1) * rows + 8 * k + size_of::<LogisticModel>() as u64;
+        // Class numbers in two widths and sorted; L-BFGS keeps 30 vectors of coefficients.
+        FitCost { peak_bytes: 16 * n + 8 * 40 * (p + 1) * rows + model_bytes, model_bytes }
     }
 
     fn predicts(&self) -> Predicts {

@@ -258,6 +258,13 @@ fn whole_numbers(kind: &str, train: &Train<'_>, most: u32) -> Result<DenseMatrix
     DenseMatrix::new(nrows, ncols, values, false).map_err(|e| failed(kind, &e))
 }
 
+/// smartcore's lists, one a class, as one table.
+fn table(lines: &[Vec<f64>]) -> Vec<f64> {
+    let mut values = Vec::with_capacity(lines.iter().map(Vec::len).sum());
+    lines.iter().for_each(|line| values.extend_from_slice(line));
+    values
+}
+
 /// The class codes, or the constant model of a single class.
 enum Classes {
     Several(Codes),
@@ -274,9 +281,10 @@ fn classes(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Classes> {
     Ok(Classes::Several(codes))
 }
 
-/// What the four types say to the engine alike; `$peak` maps rows and columns to bytes of a fit.
+/// What the four types say to the engine alike: `$values` of a class and column are kept, and `$peak` maps rows and columns to bytes
+/// of a fit besides those.
 macro_rules! naive_bayes {
-    ($name:ident, $kind:literal, $peak:expr) => {
+    ($name:ident, $kind:literal, $values:expr, $peak:expr) => {
         impl $name {
             const KIND: &'static str = $kind;
         }
@@ -291,12 +299,18 @@ macro_rules! naive_bayes {
             }
 
             fn cost(&self, train: Shape) -> FitCost {
-                let (n, p) = (train.nrows as u64, train.ncols as u64);
+                self.cost_with_classes(train, 2)
+            }
+
+            fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+                let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
                 let peak: fn(&Self, u64, u64) -> u64 = $peak;
-                // Tables of up to sixteen classes.
-                let model_bytes =
-                    16 * 16 * (p + 1) + (size_of::<NaiveBayesModel>() + Self::KIND.len()) as u64;
-                FitCost { peak_bytes: peak(self, n, p) + model_bytes, model_bytes }
+                let own = (size_of::<NaiveBayesModel>() + Self::KIND.len()) as u64;
+                // Each class has a prior and a number besides its values.
+                let model_bytes = 8 * k * ($values * p + 2) + own;
+                // smartcore's model stands beside ours, counts beside logarithms, with lists for each class.
+                let peak_bytes = peak(self, n, p) + 8 * k * (2 * $values * p + 16) + model_bytes;
+                FitCost { peak_bytes, model_bytes }
             }
 
             fn predicts(&self) -> Predicts {
@@ -355,7 +369,6 @@ impl GaussianNb {
         let (means, mut variances) = call(Self::KIND, train.x(), |x| {
             type Backend = gaussian::GaussianNB<f64, u32, SharedMatrix, Vec<u32>>;
             let fitted = Backend::fit(x, &codes.codes, gaussian::GaussianNBParameters::default())?;
-            let table = |rows: &Vec<Vec<f64>>| rows.iter().flatten().copied().collect::<Vec<f64>>();
             Ok((table(fitted.theta()), table(fitted.var())))
         })?;
         let p = train.shape().ncols;
@@ -420,7 +433,7 @@ impl Default for GaussianNb {
 }
 
 // The rows sorted by class, a box and a handle for every row, class numbers three times.
-naive_bayes!(GaussianNb, "smartcore.gaussian_nb", |_, n, p| 8 * n * p + 120 * n + 4096);
+naive_bayes!(GaussianNb, "smartcore.gaussian_nb", 2, |_, n, p| 8 * n * p + 120 * n + 4096);
 
 const ALPHA: Parameter = Parameter::new("alpha", "1.0", "additive smoothing, above 0");
 
@@ -514,7 +527,7 @@ impl BernoulliNb {
         let ones = call(Self::KIND, train.x(), |x| {
             type Backend = bernoulli::BernoulliNB<f64, u32, SharedMatrix, Vec<u32>>;
             let fitted = Backend::fit(x, &codes.codes, parameters)?;
-            Ok(fitted.feature_log_prob().iter().flatten().copied().collect())
+            Ok(table(fitted.feature_log_prob()))
         })?;
         // Of 0 and 1, what is above a half is 1.
         Ok(Distribution::Bernoulli { ones, threshold: self.binarize.unwrap_or(0.5) })
@@ -522,7 +535,7 @@ impl BernoulliNb {
 }
 
 smoothed!(BernoulliNb);
-naive_bayes!(BernoulliNb, "smartcore.bernoulli_nb", |this, n, p| {
+naive_bayes!(BernoulliNb, "smartcore.bernoulli_nb", 1, |this, n, p| {
     if this.binarize.is_some() { 8 * n * p + 16 * n + 4096 } else { 16 * n + 4096 }
 });
 
@@ -555,14 +568,12 @@ impl MultinomialNb {
         let parameters = MultinomialNBParameters::default().with_alpha(self.alpha);
         type Backend = multinomial::MultinomialNB<u32, u32, DenseMatrix<u32>, Vec<u32>>;
         let fitted = Backend::fit(&x, &codes.codes, parameters).map_err(|e| failed(Self::KIND, &e))?;
-        Ok(Distribution::Multinomial {
-            counts: fitted.feature_log_prob().iter().flatten().copied().collect(),
-        })
+        Ok(Distribution::Multinomial { counts: table(fitted.feature_log_prob()) })
     }
 }
 
 smoothed!(MultinomialNb);
-naive_bayes!(MultinomialNb, "smartcore.multinomial_nb", |_, n, p| 4 * n * p + 16 * n + 4096);
+naive_bayes!(MultinomialNb, "smartcore.multinomial_nb", 1, |_, n, p| 4 * n * p + 16 * n + 4096);
 
 /// Naive Bayes of categories by smartcore's `CategoricalNB`, with scikit-learn's parameters. A column's categories are whole numbers
 /// from 0, up to 65,535.
@@ -599,19 +610,20 @@ impl CategoricalNb {
         type Backend = categorical::CategoricalNB<u32, DenseMatrix<u32>, Vec<u32>>;
         let fitted = Backend::fit(&x, &codes.codes, parameters).map_err(|e| failed(Self::KIND, &e))?;
         let tables = fitted.feature_log_prob();
-        let mut starts = vec![0];
+        let mut starts = Vec::with_capacity(tables.len() + 1);
+        starts.push(0);
         for (table, categories) in tables.iter().zip(fitted.n_categories()) {
             starts.push(starts[starts.len() - 1] + table.len() * categories);
         }
-        Ok(Distribution::Categorical {
-            starts,
-            categories: tables.iter().flatten().flatten().copied().collect(),
-        })
+        let mut categories = Vec::with_capacity(starts[tables.len()]);
+        categories.extend(tables.iter().flatten().flatten());
+        Ok(Distribution::Categorical { starts, categories })
     }
 }
 
 smoothed!(CategoricalNb);
-naive_bayes!(CategoricalNb, "smartcore.categorical_nb", |_, n, p| 4 * n * p + 24 * n + 16 * 1024);
+// A shape says nothing of categories: sixteen a column.
+naive_bayes!(CategoricalNb, "smartcore.categorical_nb", 16, |_, n, p| 4 * n * p + 24 * n + 4096);
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {

@@ -188,6 +188,8 @@ impl Machine {
         let mut machine: Machine =
             serde_json::from_slice(&serde_json::to_vec(fitted).map_err(odd)?).map_err(odd)?;
         machine.instances.iter_mut().for_each(Vec::shrink_to_fit);
+        machine.instances.shrink_to_fit();
+        machine.w.shrink_to_fit();
         Ok(machine)
     }
 
@@ -626,9 +628,15 @@ impl Estimator for Svc {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let (n, p) = (train.nrows as u64, train.ncols as u64);
-        let model_bytes =
-            n * (8 * p + 40) + (size_of::<SvmModel>() + size_of::<Machine>() + Self::KIND.len()) as u64;
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
+        // A machine for every pair of classes, so that a row may support one machine fewer than there are classes.
+        let machines = k * (k - 1) / 2 * size_of::<Machine>() as u64;
+        let own = (size_of::<SvmModel>() + Self::KIND.len()) as u64 + 8 * k;
+        let model_bytes = (k - 1) * n * (8 * p + 40) + 2 * machines + own;
         // A hash map of pairs at 25 bytes a slot, filled to seven eighths, beside its half while it grows; rows, twice.
         let slots = (n * n * 8 / 7 + 1).next_power_of_two();
         FitCost { peak_bytes: slots * 25 * 3 / 2 + 16 * n * p + 160 * n + 8192 + model_bytes, model_bytes }

@@ -322,14 +322,19 @@ impl Estimator for RandomForestClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let k = n_classes as u64;
         let (n, p, n_trees) = (train.nrows as u64, train.ncols as u64, self.n_estimators as u64);
         let distinct = bootstrapped(n);
         let nodes = self.growth.nodes(distinct, n);
-        let own = (size_of::<TreesModel>() + Self::KIND.len()) as u64 + 4 * n_trees;
+        let own = (size_of::<TreesModel>() + Self::KIND.len()) as u64 + 4 * n_trees + 8 * k;
         let model_bytes = n_trees * nodes * size_of::<Node>() as u64 + own;
         let trees = n_trees * (doubled(nodes, 104) + 128);
         FitCost {
-            peak_bytes: (classification_bytes(&self.growth, distinct, n, p) + 12 * n + 4 * n + trees)
+            peak_bytes: (classification_bytes(&self.growth, distinct, n, p, k) + 12 * n + 4 * n + trees)
                 .max(4 * n + trees + model_bytes),
             model_bytes,
         }
