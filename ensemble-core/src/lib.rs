@@ -19,6 +19,7 @@ mod mat;
 mod model;
 mod moments;
 mod monitor;
+pub mod parameter;
 mod pipeline;
 mod plan;
 mod record;
@@ -31,7 +32,7 @@ mod statistic;
 mod table;
 
 pub use affine::{Affine, AffineShape};
-pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, class_counts};
+pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, PresentClasses, class_counts, softmax};
 pub use columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
 pub use ensemble::{
     FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report, SuperLearner,

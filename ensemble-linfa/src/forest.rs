@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, Model, Predicts, Registry, Result, Shape, Train, on_stack,
+    Access, Error, Estimator, FitContext, FitCost, Model, Predicts, PresentClasses, Registry, Result, Shape,
+    Train, on_stack,
+    parameter::{at_least, positive, share},
 };
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use rand_chacha::{
@@ -17,8 +19,7 @@ use rand_chacha::{
 };
 
 use crate::{
-    classes::{Present, Seen},
-    parameters::{one_or_more, parameters, positive},
+    parameters::parameters,
     tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, model_bytes, ordered_labels},
     view::{ByRow, DEEP, views},
 };
@@ -92,13 +93,9 @@ impl Bag {
     fn check(&self) -> Result<()> {
         let kind = self.growth.kind;
         self.growth.check()?;
-        one_or_more(kind, "n_estimators", self.n_estimators)?;
-        for (name, share) in [("max_samples", self.max_samples), ("max_features", self.max_features)] {
-            if !(share > 0.0 && share <= 1.0) {
-                return Err(Error::parameter(kind, name, share, "a share above 0 and up to 1"));
-            }
-        }
-        Ok(())
+        at_least(kind, "n_estimators", self.n_estimators, 1)?;
+        share(kind, "max_samples", self.max_samples)?;
+        share(kind, "max_features", self.max_features)
     }
 
     /// Columns of a tree.
@@ -118,10 +115,11 @@ impl Bag {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         self.growth.check_rows(x)?;
         let labels = ordered_labels(&present, y.iter().copied());
@@ -250,11 +248,16 @@ impl AdaBoostClassifier {
 
     fn check(&self) -> Result<()> {
         self.growth().check()?;
-        one_or_more(Self::KIND, "n_estimators", self.n_estimators)?;
+        at_least(Self::KIND, "n_estimators", self.n_estimators, 1)?;
         positive(Self::KIND, "learning_rate", self.learning_rate)
     }
 
-    fn boost(&self, x: ArrayView2<'_, f64>, present: &Present, y: &[f64]) -> Result<(Vec<Tree>, Vec<f64>)> {
+    fn boost(
+        &self,
+        x: ArrayView2<'_, f64>,
+        present: &PresentClasses,
+        y: &[f64],
+    ) -> Result<(Vec<Tree>, Vec<f64>)> {
         let (n, k) = (x.nrows(), present.len());
         let growth = self.growth();
         let labels = ordered_labels(present, y.iter().copied());
@@ -331,10 +334,11 @@ impl Estimator for AdaBoostClassifier {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, _) = views(train)?;
         if x.nrows() > BOOSTED_ROWS {
             return Err(Error::unsupported(format!(

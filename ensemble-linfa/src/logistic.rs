@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, Record, Registry, Result, Shape,
-    Train,
+    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, PresentClasses, Record, Registry,
+    Result, Shape, Train,
+    parameter::{at_least, not_negative, positive},
+    softmax,
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::{Array1, ArrayView2};
 
 use crate::{
-    classes::{Present, Seen, softmax},
-    parameters::{not_negative, one_or_more, parameters, positive},
+    parameters::parameters,
     view::{ByRow, RowModel, finite, refused, values, views},
 };
 
@@ -98,10 +99,11 @@ impl Problem {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>, multinomial: bool) -> Result<Arc<dyn Model>> {
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         let codes: Array1<usize> = present.codes(y.iter().copied()).collect();
         let (coefficients, intercepts) = if present.len() == 2 && !multinomial {
@@ -123,7 +125,7 @@ macro_rules! logistic {
                     not_negative(Self::KIND, "alpha", alpha)?;
                 }
                 positive(Self::KIND, "tol", self.tol)?;
-                one_or_more(Self::KIND, "max_iter", self.max_iter)
+                at_least(Self::KIND, "max_iter", self.max_iter, 1)
             }
         }
 
@@ -173,7 +175,7 @@ fn cost(train: Shape, n_classes: usize, multinomial: bool) -> FitCost {
         2 if !multinomial => (3, 120, 1),
         k => (3 + 3 * k, 40 * k, k),
     };
-    let model_bytes = 8 * (p + 1) * k + 16 * n_classes + size_of::<LogisticModel>();
+    let model_bytes = 8 * (p + 1) * k + 8 * n_classes + size_of::<LogisticModel>();
     FitCost {
         peak_bytes: (8 * n * rows + 8 * coefficients * (p + 1) + model_bytes) as u64,
         model_bytes: model_bytes as u64,
@@ -185,14 +187,14 @@ struct LogisticModel {
     n_inputs: usize,
     coefficients: Vec<f64>,
     intercepts: Vec<f64>,
-    present: Present,
+    present: PresentClasses,
 }
 
 impl LogisticModel {
     const RECORD: &'static str = "linfa.logistic";
 
     fn from_record(record: &Record) -> Result<Self> {
-        let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let intercepts = record.array("intercepts")?.data.clone();
         if intercepts.len() != present.len() && (intercepts.len(), present.len()) != (1, 2) {
             return Err(Error::shape("intercepts of a saved model", present.len(), intercepts.len()));

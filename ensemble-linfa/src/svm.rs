@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts, Record, Registry,
-    Result, Shape, Train,
+    Access, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts, PresentClasses,
+    Record, Registry, Result, Shape, Train,
+    parameter::{self, not_negative, positive},
 };
 use linfa::{
     DatasetBase, ParamGuard,
@@ -15,8 +16,7 @@ use linfa_svm::SvmParams;
 use ndarray::{Array1, ArrayView2};
 
 use crate::{
-    classes::{Present, Seen},
-    parameters::{Value, not_negative, parameters, positive, words},
+    parameters::{Value, parameters, words},
     view::{ByRow, RowModel, finite, refused, training_views, values, views},
 };
 
@@ -285,9 +285,7 @@ macro_rules! common_checks {
         if let Gamma::Value(gamma) = $own.gamma {
             positive(Self::KIND, "gamma", gamma)?;
         }
-        if !$own.coef0.is_finite() {
-            return Err(Error::parameter(Self::KIND, "coef0", $own.coef0, "a finite number"));
-        }
+        parameter::finite(Self::KIND, "coef0", $own.coef0)?;
         if $own.degree > 100 {
             return Err(Error::parameter(Self::KIND, "degree", $own.degree, "at most 100"));
         }
@@ -399,10 +397,11 @@ impl Estimator for Svc {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         let (kernel, factor) = Kernel::new(self.kernel, self.gamma, self.degree, self.coef0, x);
         // Two classes need one machine, for the second.
@@ -426,7 +425,7 @@ impl Estimator for Svc {
 /// As many as [`n_machines`] says.
 struct SvcModel {
     n_inputs: usize,
-    present: Present,
+    present: PresentClasses,
     machines: Vec<Machine>,
     /// Two of each machine.
     platt: Vec<f64>,
@@ -437,7 +436,7 @@ impl SvcModel {
     const RECORD: &'static str = "linfa.svc_model";
 
     fn from_record(record: &Record) -> Result<Self> {
-        let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let machines: Vec<Machine> =
             record.children().iter().map(Machine::from_record).collect::<Result<_>>()?;
         let want = n_machines(present.len());

@@ -6,7 +6,7 @@ use ensemble_core::{
     Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, ColumnMoments, Error, ErrorKind, Estimator,
     FitContext, FitCost, Fitted, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Predicts,
     Record, Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
-    check_prediction, fit_by_merging, same_type,
+    check_prediction, fit_by_merging, parameter::not_negative, same_type,
 };
 
 const CLASS_MOMENTS: StatisticKey = StatisticKey::new("class_moments");
@@ -122,10 +122,7 @@ impl GaussianNb {
     }
 
     fn check(&self) -> Result<()> {
-        if self.var_smoothing >= 0.0 && self.var_smoothing.is_finite() {
-            return Ok(());
-        }
-        Err(Error::parameter(Self::KIND, "var_smoothing", self.var_smoothing, "0 or more"))
+        not_negative(Self::KIND, "var_smoothing", self.var_smoothing)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model,
-    Parameter, Predicts, Record, Registry, Result, Shape, Train, check_prediction,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model, Parameter,
+    Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
+    parameter::not_negative, softmax,
 };
 use smartcore::{
     linalg::basic::matrix::DenseMatrix,
@@ -18,8 +19,8 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, DIGITS_LOST, call, check_finite, failed, not_negative},
-    probabilities::{classes_from, predict_rows, softmax},
+    backend::{BACKEND, DIGITS_LOST, call, check_finite, codes, failed},
+    probabilities::predict_rows,
 };
 
 /// What a class makes of a column's value. Tables are classes present x columns.
@@ -52,8 +53,7 @@ pub struct NaiveBayesModel {
     learner: String,
     distribution: Distribution,
     log_priors: Vec<f64>,
-    present: Vec<usize>,
-    n_classes: usize,
+    present: PresentClasses,
     n_inputs: usize,
 }
 
@@ -75,7 +75,6 @@ impl NaiveBayesModel {
             distribution,
             log_priors: codes.counts.iter().map(|c| (*c as f64 / total as f64).ln()).collect(),
             present: codes.present.clone(),
-            n_classes: codes.n_classes,
             n_inputs,
         })
     }
@@ -122,8 +121,7 @@ impl NaiveBayesModel {
     pub fn from_record(record: &Record) -> Result<Self> {
         let bad = || Error::spec(Self::RECORD, "the parts of the saved model do not fit each other");
         let array = |name: &str| -> Result<Vec<f64>> { Ok(record.array(name)?.data.clone()) };
-        let (n_classes, n_inputs) = (record.count("classes")?, record.count("columns")?);
-        let present = classes_from(&array("present")?, n_classes).ok_or_else(bad)?;
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let size = present.len() * n_inputs;
         let table = |name: &str| array(name).and_then(|t| if t.len() == size { Ok(t) } else { Err(bad()) });
         let distribution = match record.text("distribution")?.as_str() {
@@ -135,10 +133,11 @@ impl NaiveBayesModel {
             "multinomial" => Distribution::Multinomial { counts: table("counts")? },
             "categorical" => {
                 let categories = array("categories")?;
-                let starts = classes_from(&array("starts")?, categories.len() + 1).ok_or_else(bad)?;
+                let starts = record.whole_numbers("starts")?;
                 let whole =
                     starts.windows(2).all(|w| w[0] <= w[1] && (w[1] - w[0]) % present.len().max(1) == 0);
-                if starts.len() != n_inputs + 1 || !whole {
+                let inside = starts.last().is_some_and(|end| *end <= categories.len());
+                if starts.len() != n_inputs + 1 || !whole || !inside {
                     return Err(bad());
                 }
                 Distribution::Categorical { starts, categories }
@@ -149,7 +148,7 @@ impl NaiveBayesModel {
         if log_priors.len() != present.len() || present.is_empty() {
             return Err(bad());
         }
-        Ok(Self { learner: record.text("learner")?, distribution, log_priors, present, n_classes, n_inputs })
+        Ok(Self { learner: record.text("learner")?, distribution, log_priors, present, n_inputs })
     }
 }
 
@@ -159,7 +158,7 @@ impl Model for NaiveBayesModel {
     }
 
     fn n_outputs(&self) -> usize {
-        self.n_classes
+        self.present.n_classes()
     }
 
     fn predict_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()> {
@@ -196,10 +195,9 @@ impl Model for NaiveBayesModel {
         let shape = [k, self.n_inputs];
         let record = Record::new(Self::RECORD)
             .with_text("learner", &self.learner)
-            .with_field("classes", self.n_classes)
             .with_field("columns", self.n_inputs)
-            .with_array("present", &[k], numbers(&self.present))
             .with_array("log_priors", &[k], self.log_priors.clone());
+        let record = self.present.save(record);
         Ok(match &self.distribution {
             Distribution::Gaussian { means, variances } => record
                 .with_text("distribution", "gaussian")
@@ -265,20 +263,13 @@ fn table(lines: &[Vec<f64>]) -> Vec<f64> {
     values
 }
 
-/// The class codes, or the constant model of a single class.
-enum Classes {
-    Several(Codes),
-    One(Arc<dyn Model>),
-}
-
-fn classes(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Classes> {
-    train.check_finite()?;
-    let codes = Codes::new(train, cx)?;
-    if let [class] = codes.present[..] {
-        let model = ConstantModel::certain(train.shape().ncols, class, codes.n_classes);
-        return Ok(Classes::One(Arc::new(model)));
-    }
-    Ok(Classes::Several(codes))
+/// The target of training rows.
+struct Codes {
+    /// One per row.
+    codes: Vec<u32>,
+    present: PresentClasses,
+    /// Rows of each class present.
+    counts: Vec<u64>,
 }
 
 /// What the four types say to the engine alike: `$values` of a class and column are kept, and `$peak` maps rows and columns to bytes
@@ -319,10 +310,12 @@ macro_rules! naive_bayes {
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
-                let codes = match classes(train, cx)? {
-                    Classes::Several(codes) => codes,
-                    Classes::One(model) => return Ok(model),
-                };
+                train.check_finite()?;
+                let (present, counts) = PresentClasses::of(train, cx)?;
+                if let Some(model) = present.certain(train.shape().ncols) {
+                    return Ok(model);
+                }
+                let codes = Codes { codes: codes(train, &present), present, counts };
                 let distribution = self.distribution(train, &codes)?;
                 Ok(Arc::new(NaiveBayesModel::new(Self::KIND, &codes, train.shape().ncols, distribution)?))
             }
@@ -392,7 +385,7 @@ impl GaussianNb {
                         "{}: column {column} (from 0) varies too little about its mean {mean} in class {} for smartcore's \
                          formula; put native.center before",
                         Self::KIND,
-                        codes.present[at]
+                        codes.present.classes()[at]
                     )));
                 }
             }
@@ -408,7 +401,7 @@ impl GaussianNb {
                     "{}: column {} (from 0) is constant in class {}; give a var_smoothing, or drop it",
                     Self::KIND,
                     at % p,
-                    codes.present[at / p]
+                    codes.present.classes()[at / p]
                 )));
             }
         }

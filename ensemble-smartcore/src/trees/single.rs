@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Model, Predicts, Registry,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Model, Predicts, PresentClasses, Registry,
     Result, Shape, Train,
 };
 use smartcore::tree::{decision_tree_classifier, decision_tree_regressor};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, call, targets},
+    backend::{BACKEND, call, codes, targets},
     nodes::{Node, Nodes},
 };
 
@@ -202,10 +202,11 @@ impl Estimator for DecisionTreeClassifier {
         self.growth.check(Self::KIND)?;
         train.check_finite()?;
         check_rows(Self::KIND, train)?;
-        let Codes { codes, present, n_classes, .. } = Codes::new(train, cx)?;
-        if let [class] = present[..] {
-            return Ok(Arc::new(ConstantModel::certain(train.shape().ncols, class, n_classes)));
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
         }
+        let codes = codes(train, &present);
         let growth = &self.growth;
         let parameters = decision_tree_classifier::DecisionTreeClassifierParameters {
             criterion: self.criterion.backend(),
@@ -218,7 +219,7 @@ impl Estimator for DecisionTreeClassifier {
             type Backend = decision_tree_classifier::DecisionTreeClassifier<f64, u32, SharedMatrix, Vec<u32>>;
             nodes(&Backend::fit(x, &codes, parameters)?)
         })?;
-        Ok(Arc::new(TreesModel::with_shares(Self::KIND, trees, train, n_classes)?))
+        Ok(Arc::new(TreesModel::with_shares(Self::KIND, trees, train, present.n_classes())?))
     }
 }
 
