@@ -293,7 +293,13 @@ impl MergeFit for Pipeline {
     }
 }
 
-/// A model behind fitted maps that do not fold into it.
+/// Most bytes of mapped rows that a prediction holds, where one block of [`BLOCK_ROWS`] is not more.
+const PREDICTED_BYTES: usize = 4 << 20;
+
+/// Most blocks of [`BLOCK_ROWS`] that are predicted together.
+const PREDICTED_BLOCKS: usize = 16;
+
+/// A model behind fitted maps that do not fold into it. It predicts up to 16,384 rows at once, as many as take 4 MiB when mapped.
 pub struct PipelineModel {
     maps: Vec<Arc<dyn FittedTransform>>,
     model: Arc<dyn Model>,
@@ -310,6 +316,13 @@ impl PipelineModel {
             .ok_or_else(|| Error::spec(Self::RECORD, "the record holds no model"))?;
         let maps = maps.iter().map(|m| registry.load_transform(m)).collect::<Result<_>>()?;
         Ok(Self { maps, model: registry.load_model(last)? })
+    }
+
+    /// Rows handed on at once: many, for models that read all their training rows for every block.
+    fn block_rows(&self) -> usize {
+        let width: usize = self.maps.iter().map(|map| map.n_out()).sum();
+        let blocks = PREDICTED_BYTES / (BLOCK_ROWS * 8 * width.max(1));
+        blocks.clamp(1, PREDICTED_BLOCKS) * BLOCK_ROWS
     }
 
     fn maps_record(&self) -> Result<Record> {
@@ -333,7 +346,7 @@ impl Model for PipelineModel {
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
         let mut row = 0;
-        for block in x.row_blocks(BLOCK_ROWS) {
+        for block in x.row_blocks(self.block_rows()) {
             let end = row + block.nrows();
             map_block(&self.maps, block, &mut |z| self.model.predict_into(z, out.rows_mut(row..end)))?;
             row = end;
@@ -379,4 +392,64 @@ pub(crate) fn load_affine(record: &Record) -> Result<Affine> {
     }
     let a = record.array("a")?;
     Affine::general(shift, a.data.clone(), a.shape.get(1).copied().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Sums rows, and remembers how many it was handed at once.
+    struct Sums {
+        ncols: usize,
+        handed: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Model for Sums {
+        fn n_inputs(&self) -> usize {
+            self.ncols
+        }
+        fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
+            check_prediction(self, x, &out)?;
+            self.handed.lock().unwrap().push(x.nrows());
+            for row in 0..x.nrows() {
+                out.set(row, 0, (0..self.ncols).map(|j| x.get(row, j)).sum());
+            }
+            Ok(())
+        }
+        fn bytes(&self) -> u64 {
+            0
+        }
+        fn to_record(&self) -> Result<Record> {
+            Err(Error::unsupported("it is not saved"))
+        }
+    }
+
+    #[test]
+    fn predictions_hand_on_as_many_rows_as_four_mebibytes_hold_and_none_changes() {
+        for (n, ncols, n_maps, want) in [
+            (40_000, 2, 1, &[16_384, 16_384, 7_232][..]),
+            (40_000, 16, 2, &[16_384, 16_384, 7_232]),
+            (9_000, 48, 2, &[5_120, 3_880]),
+            (2_500, 3_000, 1, &[1_024, 1_024, 452]),
+        ] {
+            let handed = Arc::new(Mutex::new(Vec::new()));
+            let map = Arc::new(Affine::diagonal(vec![1.0; ncols], vec![0.5; ncols]));
+            let model = PipelineModel {
+                maps: vec![map as Arc<dyn FittedTransform>; n_maps],
+                model: Arc::new(Sums { ncols, handed: Arc::clone(&handed) }),
+            };
+            let x: Vec<f64> = (0..n * ncols).map(|i| ((i * 37) % 101) as f64 / 7.0).collect();
+            let x = MatRef::new(&x, n, ncols, Order::C).unwrap();
+            let mut out = vec![0.0; n];
+            model.predict_into(x, MatMut::column_vector(&mut out)).unwrap();
+            assert_eq!(*handed.lock().unwrap(), want);
+            let mut alone = [0.0];
+            for row in (0..n).step_by(511) {
+                model.predict_into(x.rows(row..row + 1).unwrap(), MatMut::column_vector(&mut alone)).unwrap();
+                assert_eq!(alone[0], out[row]);
+            }
+        }
+    }
 }
