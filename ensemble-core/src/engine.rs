@@ -19,7 +19,7 @@ use crate::{
     gather::{GatherFor, class_number, gather, number_classes, reorder},
     ledger::{Ledger, Totals, Work, WorkKind},
     mat::{MatMut, MatRef, Order, Shape},
-    model::{LinearForm, Model, predict_linear},
+    model::{LinearForm, Model, predict_all},
     moments::{MOMENTS, Moments},
     monitor::Event,
     plan::{
@@ -72,7 +72,8 @@ impl Source<'_> {
                 let models = &models[fold];
                 let columns = width(models);
                 let mut z = vec![0.0; x.nrows() * columns];
-                predict_all(x, models, MatMut::new(&mut z, x.nrows(), columns, Order::C)?)?;
+                let out = MatMut::new(&mut z, x.nrows(), columns, Order::C)?;
+                predict_all(x, models.iter().map(Arc::as_ref), out)?;
                 each(MatRef::new(&z, x.nrows(), columns, Order::C)?)
             }),
         }
@@ -98,22 +99,6 @@ impl Source<'_> {
 /// Prediction columns of models side by side.
 fn width(models: &[Arc<dyn Model>]) -> usize {
     models.iter().map(|m| m.n_outputs()).sum()
-}
-
-/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
-fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
-    let forms: Option<Vec<LinearForm<'_>>> = models.iter().map(|m| m.as_linear()).collect();
-    match forms {
-        Some(forms) => predict_linear(x, &forms, out),
-        None => {
-            let mut first = 0;
-            models.iter().try_for_each(|model| {
-                let columns = first..first + model.n_outputs();
-                first = columns.end;
-                model.predict_into(x, out.columns_mut(columns))
-            })
-        }
-    }
 }
 
 /// What a stage leaves to the next.
@@ -641,7 +626,7 @@ impl Stage<'_, '_> {
                             let ncols = width(&own);
                             let mut z = vec![0.0; x.nrows() * ncols];
                             let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
-                            guarded(|| predict_all(x, &own, out))
+                            guarded(|| predict_all(x, own.iter().map(Arc::as_ref), out))
                                 .map_err(|e| self.named(e, merging[0], fold))?;
                             let z = MatRef::new(&z, x.nrows(), ncols, Order::C)?;
                             let mut first = 0;

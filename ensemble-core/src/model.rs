@@ -168,6 +168,25 @@ pub fn predict_linear(x: MatRef<'_>, models: &[LinearForm<'_>], mut out: MatMut<
     Ok(())
 }
 
+/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
+pub(crate) fn predict_all<'m>(
+    x: MatRef<'_>,
+    models: impl Iterator<Item = &'m dyn Model> + Clone,
+    mut out: MatMut<'_>,
+) -> Result<()> {
+    let forms: Option<Vec<LinearForm<'_>>> = models.clone().map(Model::as_linear).collect();
+    if let Some(forms) = forms {
+        return predict_linear(x, &forms, out);
+    }
+    let mut first = 0;
+    for model in models {
+        let columns = first..first + model.n_outputs();
+        first = columns.end;
+        model.predict_into(x, out.columns_mut(columns))?;
+    }
+    Ok(())
+}
+
 struct RowDots<'a, 'b> {
     x: MatRef<'a>,
     models: &'a [LinearForm<'a>],
