@@ -1,7 +1,7 @@
 //! One table per learner: its parameters with names, defaults and meanings, from which come its struct, its builder methods,
 //! what lists show, and how a spec is read.
 
-use ensemble_core::{Params, Result};
+use ensemble_core::{Norm, Params, Result};
 
 /// A type that a parameter of a spec can have.
 pub(crate) trait Value: Sized {
@@ -30,6 +30,12 @@ impl Value for u64 {
 impl Value for bool {
     fn read(params: &Params, name: &str, default: Self) -> Result<Self> {
         params.flag(name, default)
+    }
+}
+
+impl Value for Norm {
+    fn read(params: &Params, name: &str, default: Self) -> Result<Self> {
+        Norm::from_name(params.kind(), params.word(name, default.name()))
     }
 }
 
