@@ -627,10 +627,11 @@ impl Estimator for Svc {
 
     fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
-        // A machine for every pair of classes, so that a row may support one machine fewer than there are classes.
-        let machines = k * (k - 1) / 2 * size_of::<Machine>() as u64;
+        // A machine for every pair of classes, so that a row may support one machine for each other class.
+        let others = k.saturating_sub(1);
+        let machines = k * others / 2 * size_of::<Machine>() as u64;
         let own = (size_of::<SvmModel>() + Self::KIND.len()) as u64 + 8 * k;
-        let model_bytes = (k - 1) * n * (8 * p + 40) + 2 * machines + own;
+        let model_bytes = others * n * (8 * p + 40) + 2 * machines + own;
         // A hash map of pairs at 25 bytes a slot, filled to seven eighths, beside its half while it grows; rows, twice.
         let slots = (n * n * 8 / 7 + 1).next_power_of_two();
         FitCost { peak_bytes: slots * 25 * 3 / 2 + 16 * n * p + 160 * n + 8192 + model_bytes, model_bytes }
