@@ -19,7 +19,7 @@ use crate::{
     gather::{GatherFor, class_number, gather, number_classes, reorder},
     ledger::{Ledger, Totals, Work, WorkKind},
     mat::{MatMut, MatRef, Order, Shape},
-    model::{LinearForm, Model, batch_rows, predict_linear},
+    model::{LinearForm, Model, batch_rows, predict_all},
     moments::{MOMENTS, Moments},
     monitor::Event,
     plan::{
@@ -72,7 +72,8 @@ impl Source<'_> {
                 let models = &models[fold];
                 let columns = width(models);
                 let mut z = vec![0.0; x.nrows() * columns];
-                predict_all(x, models, MatMut::new(&mut z, x.nrows(), columns, Order::C)?)?;
+                let out = MatMut::new(&mut z, x.nrows(), columns, Order::C)?;
+                predict_all(x, models.iter().map(Arc::as_ref), out)?;
                 each(MatRef::new(&z, x.nrows(), columns, Order::C)?)
             }),
         }
@@ -98,22 +99,6 @@ impl Source<'_> {
 /// Prediction columns of models side by side.
 fn width(models: &[Arc<dyn Model>]) -> usize {
     models.iter().map(|m| m.n_outputs()).sum()
-}
-
-/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
-fn predict_all(x: MatRef<'_>, models: &[Arc<dyn Model>], mut out: MatMut<'_>) -> Result<()> {
-    let forms: Option<Vec<LinearForm<'_>>> = models.iter().map(|m| m.as_linear()).collect();
-    match forms {
-        Some(forms) => predict_linear(x, &forms, out),
-        None => {
-            let mut first = 0;
-            models.iter().try_for_each(|model| {
-                let columns = first..first + model.n_outputs();
-                first = columns.end;
-                model.predict_into(x, out.columns_mut(columns))
-            })
-        }
-    }
 }
 
 /// What a stage leaves to the next.
@@ -642,34 +627,35 @@ impl Stage<'_, '_> {
                         width - place.len()..width
                     })
                     .collect();
-                let sums: Vec<Vec<Vec<Losses>>> = par_batches(&range, batch_rows(&own, self.ncols() + width))
-                    .map(|blocks| {
-                        let rows = rows_of_blocks(&range, &blocks);
-                        let mut sums = Vec::with_capacity(blocks.len());
-                        self.source.block(fold, rows.clone(), &mut |x| {
-                            let mut z = vec![0.0; x.nrows() * width];
-                            let out = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
-                            guarded(|| predict_all(x, &own, out))
-                                .map_err(|e| self.named(e, merging[0], fold))?;
-                            let z = MatRef::new(&z, x.nrows(), width, Order::C)?;
-                            for (z, y) in
-                                z.row_blocks(BLOCK_ROWS).zip(self.y[rows.clone()].chunks(BLOCK_ROWS))
-                            {
-                                let each = merging.iter().zip(&columns_of);
-                                let losses = each.map(|(j, columns)| {
-                                    Losses::of(z, columns.clone(), self.plan.learners[*j].predicts, y)
-                                });
-                                sums.push(losses.collect());
-                            }
-                            if let Some(columns) = columns {
-                                store(&columns[fold], rows.start - range.start, &places, z);
-                            }
-                            Ok(())
-                        })?;
-                        blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
-                        Ok(sums)
-                    })
-                    .collect::<Result<_>>()?;
+                let sums: Vec<Vec<Vec<Losses>>> =
+                    par_batches(&range, batch_rows(own.iter().map(Arc::as_ref), self.ncols() + width))
+                        .map(|blocks| {
+                            let rows = rows_of_blocks(&range, &blocks);
+                            let mut sums = Vec::with_capacity(blocks.len());
+                            self.source.block(fold, rows.clone(), &mut |x| {
+                                let mut z = vec![0.0; x.nrows() * width];
+                                let out = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
+                                guarded(|| predict_all(x, own.iter().map(Arc::as_ref), out))
+                                    .map_err(|e| self.named(e, merging[0], fold))?;
+                                let z = MatRef::new(&z, x.nrows(), width, Order::C)?;
+                                for (z, y) in
+                                    z.row_blocks(BLOCK_ROWS).zip(self.y[rows.clone()].chunks(BLOCK_ROWS))
+                                {
+                                    let each = merging.iter().zip(&columns_of);
+                                    let losses = each.map(|(j, columns)| {
+                                        Losses::of(z, columns.clone(), self.plan.learners[*j].predicts, y)
+                                    });
+                                    sums.push(losses.collect());
+                                }
+                                if let Some(columns) = columns {
+                                    store(&columns[fold], rows.start - range.start, &places, z);
+                                }
+                                Ok(())
+                            })?;
+                            blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
+                            Ok(sums)
+                        })
+                        .collect::<Result<_>>()?;
                 Ok((0..own.len()).map(|a| sums.iter().flatten().map(|s| s[a]).collect()).collect())
             })
             .collect()
@@ -755,26 +741,27 @@ impl Stage<'_, '_> {
         let range = self.folds.range(fold);
         let LearnerPlan { columns: place, predicts, .. } = &self.plan.learners[j];
         let ncols = place.len();
-        let losses: Vec<Vec<Losses>> = par_batches(&range, batch_rows([model], self.ncols() + ncols))
-            .map(|blocks| {
-                let rows = rows_of_blocks(&range, &blocks);
-                let mut z = vec![0.0; rows.len() * ncols];
-                self.source.block(fold, rows.clone(), &mut |x| {
-                    let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
-                    guarded(|| model.predict_into(x, out))
-                })?;
-                let z = MatRef::new(&z, rows.len(), ncols, Order::C)?;
-                if let Some(columns) = columns {
-                    store(&columns[fold], rows.start - range.start, std::slice::from_ref(place), z);
-                }
-                blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
-                let y = self.y[rows].chunks(BLOCK_ROWS);
-                Ok(z.row_blocks(BLOCK_ROWS)
-                    .zip(y)
-                    .map(|(z, y)| Losses::of(z, 0..ncols, *predicts, y))
-                    .collect())
-            })
-            .collect::<Result<_>>()?;
+        let losses: Vec<Vec<Losses>> =
+            par_batches(&range, batch_rows([model.as_ref()], self.ncols() + ncols))
+                .map(|blocks| {
+                    let rows = rows_of_blocks(&range, &blocks);
+                    let mut z = vec![0.0; rows.len() * ncols];
+                    self.source.block(fold, rows.clone(), &mut |x| {
+                        let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
+                        guarded(|| model.predict_into(x, out))
+                    })?;
+                    let z = MatRef::new(&z, rows.len(), ncols, Order::C)?;
+                    if let Some(columns) = columns {
+                        store(&columns[fold], rows.start - range.start, std::slice::from_ref(place), z);
+                    }
+                    blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
+                    let y = self.y[rows].chunks(BLOCK_ROWS);
+                    Ok(z.row_blocks(BLOCK_ROWS)
+                        .zip(y)
+                        .map(|(z, y)| Losses::of(z, 0..ncols, *predicts, y))
+                        .collect())
+                })
+                .collect::<Result<_>>()?;
         Ok(losses.into_iter().flatten().collect())
     }
 

@@ -13,7 +13,7 @@ use crate::{
     fold::KFold,
     ledger::{Totals, Work, copies},
     mat::{MatMut, MatRef, Order},
-    model::{Model, batch_rows, check_prediction},
+    model::{Model, batch_rows, check_prediction, predict_all},
     monitor::{Monitor, Silent},
     pipeline::Pipeline,
     plan::{self, Plan},
@@ -514,7 +514,7 @@ impl FittedEnsemble {
         ncols: usize,
         predict: &(dyn Fn(MatRef<'_>, &mut [f64]) -> Result<()> + Sync),
     ) -> Result<()> {
-        let models = self.stages.iter().flatten().map(|learner| &learner.model);
+        let models = self.stages.iter().flatten().map(FittedLearner::model);
         let widest = self.stages.iter().map(|stage| stage_width(stage)).max().unwrap_or(0);
         let batch = batch_rows(models, self.ncols + widest);
         // Predictions are cheap, tasks are not free.
@@ -541,13 +541,8 @@ impl FittedEnsemble {
         }
         let width = stage_width(learners);
         let mut z = vec![0.0; x.nrows() * width];
-        let mut columns = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
-        let mut first = 0;
-        for learner in learners {
-            let place = first..first + learner.model.n_outputs();
-            first = place.end;
-            learner.model.predict_into(x, columns.columns_mut(place))?;
-        }
+        let columns = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
+        predict_all(x, learners.iter().map(FittedLearner::model), columns)?;
         self.predict_block(stage + 1, MatRef::new(&z, x.nrows(), width, Order::C)?, out)
     }
 

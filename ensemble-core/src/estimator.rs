@@ -228,8 +228,15 @@ pub trait Estimator: Send + Sync {
     /// How it takes rows. No default: the author must say.
     fn access(&self) -> Access;
 
-    /// What one fit on `train` allocates.
+    /// What one fit on `train` allocates; for a classifier, where the target has two classes.
     fn cost(&self, train: Shape) -> FitCost;
+
+    /// What one fit on `train` allocates where the whole target has `n_classes` classes: what plans go by whenever a learner
+    /// classifies. A classifier whose fits grow with the number of classes says so here; the default is [`Estimator::cost`].
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let _ = n_classes;
+        self.cost(train)
+    }
 
     /// What its models predict. Classifiers' targets are class numbers; see [`FitContext::n_classes`].
     fn predicts(&self) -> Predicts {
@@ -266,6 +273,14 @@ pub trait Estimator: Send + Sync {
     /// Passes that predictions are worth avoiding: `true` when predicting costs far more than reading the rows.
     fn predicts_slowly(&self) -> bool {
         false
+    }
+}
+
+/// What one fit allocates on a target of `n_classes` classes, or of numbers.
+pub(crate) fn cost_of(learner: &dyn Estimator, train: Shape, n_classes: Option<usize>) -> FitCost {
+    match n_classes {
+        Some(n_classes) => learner.cost_with_classes(train, n_classes),
+        None => learner.cost(train),
     }
 }
 

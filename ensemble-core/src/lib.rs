@@ -19,6 +19,8 @@ mod mat;
 mod model;
 mod moments;
 mod monitor;
+mod norm;
+pub mod parameter;
 mod pipeline;
 mod plan;
 mod record;
@@ -31,7 +33,7 @@ mod statistic;
 mod table;
 
 pub use affine::{Affine, AffineShape};
-pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, class_counts};
+pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, PresentClasses, class_counts, softmax};
 pub use columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
 pub use ensemble::{
     FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report, SuperLearner,
@@ -50,6 +52,7 @@ pub use mat::{MatMut, MatRef, Order, Shape};
 pub use model::{LinearForm, LinearModel, Model, check_prediction, predict_linear};
 pub use moments::{MOMENTS, Moments};
 pub use monitor::{Event, Monitor, Silent};
+pub use norm::{Norm, RowScaler};
 pub use pipeline::{Pipeline, PipelineModel};
 pub use plan::Plan;
 pub use record::{Array, Record};

@@ -1,7 +1,5 @@
 //! Fitted models, and the linear form that the engine's algebra reads.
 
-use std::sync::Arc;
-
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
@@ -61,7 +59,7 @@ pub trait Model: Send + Sync {
 
 /// Rows to hand `models` together, which read and write `width` values a row in all: whole blocks, as many as any of them asks
 /// for while the values stay in a second-level cache.
-pub(crate) fn batch_rows<'a>(models: impl IntoIterator<Item = &'a Arc<dyn Model>>, width: usize) -> usize {
+pub(crate) fn batch_rows<'m>(models: impl IntoIterator<Item = &'m dyn Model>, width: usize) -> usize {
     const BYTES: usize = 1 << 20;
     let wanted = models.into_iter().map(|m| m.batch_rows()).max().unwrap_or(BLOCK_ROWS);
     (wanted.min(BYTES / (8 * width.max(1))) / BLOCK_ROWS).max(1) * BLOCK_ROWS
@@ -181,6 +179,25 @@ pub fn predict_linear(x: MatRef<'_>, models: &[LinearForm<'_>], mut out: MatMut<
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
+pub(crate) fn predict_all<'m>(
+    x: MatRef<'_>,
+    models: impl Iterator<Item = &'m dyn Model> + Clone,
+    mut out: MatMut<'_>,
+) -> Result<()> {
+    let forms: Option<Vec<LinearForm<'_>>> = models.clone().map(Model::as_linear).collect();
+    if let Some(forms) = forms {
+        return predict_linear(x, &forms, out);
+    }
+    let mut first = 0;
+    for model in models {
+        let columns = first..first + model.n_outputs();
+        first = columns.end;
+        model.predict_into(x, out.columns_mut(columns))?;
     }
     Ok(())
 }

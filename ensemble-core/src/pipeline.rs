@@ -12,10 +12,10 @@ use crate::{
     error::{Error, Result},
     estimator::{
         Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MissingValues, Predicts,
-        StoredTrain, Train, Transformer, fit_by_merging, fit_from_passes, train_statistics,
+        StoredTrain, Train, Transformer, cost_of, fit_by_merging, fit_from_passes, train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
-    model::{LinearModel, Model, check_prediction},
+    model::{LinearModel, Model, batch_rows, check_prediction},
     record::Record,
     registry::Registry,
     statistic::{BLOCK_ROWS, Statistic, StatisticContext, Statistics, minimal_requests},
@@ -67,6 +67,27 @@ impl Pipeline {
             Access::Contiguous(Some(order)) => order,
             _ => Order::C,
         }
+    }
+
+    /// What a fit on a target of `n_classes` classes, or of numbers, allocates.
+    fn cost_of(&self, train: Shape, n_classes: Option<usize>) -> FitCost {
+        if self.transformers.is_empty() {
+            return cost_of(self.learner.as_ref(), train, n_classes);
+        }
+        let mut cost = FitCost::default();
+        let mut shape = train;
+        for transformer in &self.transformers {
+            let own = transformer.cost(shape);
+            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes);
+            cost.model_bytes += own.model_bytes;
+            shape.ncols = transformer.n_out(shape.ncols);
+        }
+        let own = cost_of(self.learner.as_ref(), shape, n_classes);
+        // One block per map is alive on the way through.
+        let blocks = (BLOCK_ROWS * shape.ncols.max(train.ncols) * 8 * (self.transformers.len() + 1)) as u64;
+        cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes) + blocks;
+        cost.model_bytes += own.model_bytes;
+        cost
     }
 
     /// Whether transformed rows must be stored for the learner.
@@ -132,23 +153,11 @@ impl Estimator for Pipeline {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        if self.transformers.is_empty() {
-            return self.learner.cost(train);
-        }
-        let mut cost = FitCost::default();
-        let mut shape = train;
-        for transformer in &self.transformers {
-            let own = transformer.cost(shape);
-            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes);
-            cost.model_bytes += own.model_bytes;
-            shape.ncols = transformer.n_out(shape.ncols);
-        }
-        let own = self.learner.cost(shape);
-        // One block per map is alive on the way through.
-        let blocks = (BLOCK_ROWS * shape.ncols.max(train.ncols) * 8 * (self.transformers.len() + 1)) as u64;
-        cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes) + blocks;
-        cost.model_bytes += own.model_bytes;
-        cost
+        self.cost_of(train, None)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        self.cost_of(train, Some(n_classes))
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -323,13 +332,18 @@ impl Model for PipelineModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        let mapped = self.maps.iter().map(|map| map.n_out()).sum();
         let mut row = 0;
-        for block in x.row_blocks(BLOCK_ROWS) {
+        for block in x.row_blocks(batch_rows([self.model.as_ref()], mapped)) {
             let end = row + block.nrows();
             map_block(&self.maps, block, &mut |z| self.model.predict_into(z, out.rows_mut(row..end)))?;
             row = end;
         }
         Ok(())
+    }
+
+    fn batch_rows(&self) -> usize {
+        self.model.batch_rows()
     }
 
     fn bytes(&self) -> u64 {
@@ -370,4 +384,67 @@ pub(crate) fn load_affine(record: &Record) -> Result<Affine> {
     }
     let a = record.array("a")?;
     Affine::general(shift, a.data.clone(), a.shape.get(1).copied().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Sums rows, and remembers how many it was handed at once.
+    struct Sums {
+        ncols: usize,
+        handed: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Model for Sums {
+        fn n_inputs(&self) -> usize {
+            self.ncols
+        }
+        fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
+            check_prediction(self, x, &out)?;
+            self.handed.lock().unwrap().push(x.nrows());
+            for row in 0..x.nrows() {
+                out.set(row, 0, (0..self.ncols).map(|j| x.get(row, j)).sum());
+            }
+            Ok(())
+        }
+        fn batch_rows(&self) -> usize {
+            100_000
+        }
+        fn bytes(&self) -> u64 {
+            0
+        }
+        fn to_record(&self) -> Result<Record> {
+            Err(Error::unsupported("it is not saved"))
+        }
+    }
+
+    #[test]
+    fn predictions_hand_on_as_many_rows_as_one_mebibyte_holds_and_none_changes() {
+        for (n, ncols, n_maps, want) in [
+            (40_000, 2, 1, &[40_000][..]),
+            (9_000, 16, 2, &[4_096, 4_096, 808]),
+            (1_500, 48, 2, &[1_024, 476]),
+            (2_500, 3_000, 1, &[1_024, 1_024, 452]),
+        ] {
+            let handed = Arc::new(Mutex::new(Vec::new()));
+            let map = Arc::new(Affine::diagonal(vec![1.0; ncols], vec![0.5; ncols]));
+            let model = PipelineModel {
+                maps: vec![map as Arc<dyn FittedTransform>; n_maps],
+                model: Arc::new(Sums { ncols, handed: Arc::clone(&handed) }),
+            };
+            let x: Vec<f64> = (0..n * ncols).map(|i| ((i * 37) % 101) as f64 / 7.0).collect();
+            let x = MatRef::new(&x, n, ncols, Order::C).unwrap();
+            let mut out = vec![0.0; n];
+            model.predict_into(x, MatMut::column_vector(&mut out)).unwrap();
+            assert_eq!(*handed.lock().unwrap(), want);
+            let mut alone = [0.0];
+            for row in (0..n).step_by(511) {
+                model.predict_into(x.rows(row..row + 1).unwrap(), MatMut::column_vector(&mut alone)).unwrap();
+                assert_eq!(alone[0], out[row]);
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     classes::Classes,
     ensemble::{Learner, SuperLearner},
     error::{Error, ErrorKind, Result},
-    estimator::{Access, Predicts},
+    estimator::{Access, Predicts, cost_of},
     fold::Folds,
     gather::{GatherFor, gather_work},
     ledger::{Bytes, Totals, Work, WorkKind, copies},
@@ -537,7 +537,7 @@ impl Stage<'_> {
                 Access::Contiguous(order) => Some(order.unwrap_or(place.order)),
                 _ => None,
             };
-            let cost = learner.estimator.cost(place.shape).peak_bytes;
+            let cost = cost_of(learner.estimator.as_ref(), place.shape, self.n_classes).peak_bytes;
             let predicts = learner.estimator.predicts();
             let first = planned.learners.last().map_or(0, |l| l.columns.end);
             planned.learners.push(LearnerPlan {
@@ -603,7 +603,8 @@ impl Stage<'_> {
             // Transformed rows that a pipeline stores in memory live as long as its fit.
             let anonymous = self.sl.scratch.is_anonymous();
             let stored = |l: &Learner| if anonymous { l.estimator.scratch_bytes(train) } else { 0 };
-            let costs: Vec<u64> = opaque().map(|l| l.estimator.cost(train).peak_bytes + stored(l)).collect();
+            let cost = |l: &Learner| cost_of(l.estimator.as_ref(), train, self.n_classes).peak_bytes;
+            let costs: Vec<u64> = opaque().map(|l| cost(l) + stored(l)).collect();
             let together: u64 = costs.iter().sum();
             let alone = costs.iter().copied().max().unwrap_or(0);
             let ways = self.fold_ways(place, &rows, planned, base + alone)?;
@@ -834,4 +835,67 @@ pub(crate) fn prediction_room<'a>(
     heap: &'a dyn Scratch,
 ) -> &'a dyn Scratch {
     if predictions_spill(sl, bytes) { sl.scratch.as_ref() } else { heap }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ensemble::{Layer, MemoryBudget},
+        estimator::{Estimator, FitContext, FitCost, Train},
+        fold::KFold,
+        model::Model,
+        pipeline::Pipeline,
+        table::DenseTable,
+    };
+
+    /// Declares a thousand bytes a class, and one for a target of numbers.
+    struct Costly;
+
+    impl Estimator for Costly {
+        fn kind(&self) -> String {
+            "test.costly".into()
+        }
+        fn access(&self) -> Access {
+            Access::Segments
+        }
+        fn predicts(&self) -> Predicts {
+            Predicts::Votes
+        }
+        fn cost(&self, _: Shape) -> FitCost {
+            FitCost { peak_bytes: 1, model_bytes: 0 }
+        }
+        fn cost_with_classes(&self, _: Shape, n_classes: usize) -> FitCost {
+            FitCost { peak_bytes: 1000 * n_classes as u64, model_bytes: 0 }
+        }
+        fn fit(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            Err(Error::unsupported("it is only planned"))
+        }
+    }
+
+    #[test]
+    fn classifiers_cost_what_they_declare_for_the_classes_of_the_target() {
+        let x = DenseTable::column((0..90).map(f64::from).collect());
+        for k in [2, 5, 20] {
+            let y = DenseTable::column((0..90).map(|i| f64::from(i % k)).collect());
+            let one_fit = 1000 * k as u64;
+            for learner in [Arc::new(Costly) as Arc<dyn Estimator>, piped()] {
+                let stack = SuperLearner::new(KFold::new(3)).layer(Layer::new().shared("one", learner));
+                let plan = stack.plan(&x, &y).unwrap();
+                assert_eq!(plan.stages[0].learners[0].cost, one_fit);
+                assert!(plan.peak_bytes() >= one_fit);
+                // A budget for one fit at a time, and one that is too small for any.
+                let stack = |bytes| stack.clone().budget(MemoryBudget::bytes(bytes)).plan(&x, &y);
+                let base = plan.peak_bytes() - 4 * one_fit;
+                assert_eq!(stack(base + one_fit).unwrap().peak_bytes(), base + one_fit);
+                let error = stack(base + one_fit - 1).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Budget { .. }), "{error}");
+            }
+        }
+    }
+
+    /// A pipeline asks its learner.
+    fn piped() -> Arc<dyn Estimator> {
+        Arc::new(Pipeline::new(Vec::new(), Arc::new(Costly)))
+    }
 }

@@ -121,6 +121,25 @@ impl Record {
         self.arrays.iter().find(|(n, _)| n == name).map(|(_, a)| a).ok_or_else(|| self.missing(name))
     }
 
+    /// An array of whole numbers.
+    ///
+    /// # Errors
+    /// When there is none of that name, or a value is no whole number from 0 to 2^53.
+    pub fn whole_numbers(&self, name: &str) -> Result<Vec<usize>> {
+        let whole = |v: &f64| (v.fract() == 0.0 && (0.0..=2f64.powi(53)).contains(v)).then_some(*v as usize);
+        let data = &self.array(name)?.data;
+        let mut numbers = Vec::with_capacity(data.len());
+        for value in data {
+            numbers.push(whole(value).ok_or_else(|| {
+                Error::spec(
+                    &self.kind,
+                    format!("{name} of a saved model holds {value}, which is no whole number"),
+                )
+            })?);
+        }
+        Ok(numbers)
+    }
+
     /// The records inside.
     pub fn children(&self) -> &[Record] {
         &self.children

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     estimator::{Estimator, FittedTransform, Transformer},
     model::{LinearModel, Model},
+    norm::RowScaler,
     pipeline::{Pipeline, PipelineModel, load_affine},
     record::Record,
     table::{Table, TableReference},
@@ -173,6 +174,9 @@ impl Registry {
         });
         registry.add_loader(PipelineModel::RECORD, |r, registry| {
             Ok(Loaded::Model(Arc::new(PipelineModel::from_record(r, registry)?)))
+        });
+        registry.add_loader(RowScaler::RECORD, |r, _| {
+            Ok(Loaded::Transform(Arc::new(RowScaler::from_record(r)?)))
         });
         registry.add_loader(crate::pipeline::AFFINE_RECORD, |r, _| {
             Ok(Loaded::Transform(Arc::new(load_affine(r)?)))

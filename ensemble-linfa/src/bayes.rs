@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, Record, Registry, Result, Shape,
-    Train,
+    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, PresentClasses, Record, Registry,
+    Result, Shape, Train,
+    parameter::{not_negative, positive},
+    softmax,
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::Array1;
 
 use crate::{
-    classes::{Present, Seen, softmax},
-    parameters::{not_negative, parameters, positive},
+    parameters::parameters,
     view::{ByRow, RowModel, finite, refused, values, views},
 };
 
@@ -48,9 +49,6 @@ parameters! {
     }
 }
 
-/// Classes that declared costs cover; a shape says nothing of them.
-const COSTED_CLASSES: usize = 3;
-
 impl GaussianNb {
     fn check(&self) -> Result<()> {
         not_negative(Self::KIND, "var_smoothing", self.var_smoothing)
@@ -58,9 +56,9 @@ impl GaussianNb {
 }
 
 /// The logarithm of a class's share of the rows.
-fn log_priors(present: &Present) -> Vec<f64> {
-    let total = present.rows().iter().sum::<u64>() as f64;
-    present.rows().iter().map(|rows| (*rows as f64 / total).ln()).collect()
+fn log_priors(rows: &[u64]) -> Vec<f64> {
+    let total = rows.iter().sum::<u64>() as f64;
+    rows.iter().map(|rows| (*rows as f64 / total).ln()).collect()
 }
 
 impl Estimator for GaussianNb {
@@ -77,20 +75,26 @@ impl Estimator for GaussianNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let Shape { nrows: n, ncols: p } = train;
+        let model_bytes = model_bytes(2 * p, n_classes);
         FitCost {
             // All rows may be of one class but for a few: their copy, their numbers, and codes.
-            peak_bytes: (n * (8 * p + 8 + 8) + 800 * (p + 1) * COSTED_CLASSES + 8192) as u64,
-            model_bytes: (16 * p * COSTED_CLASSES + size_of::<BayesModel>()) as u64,
+            peak_bytes: (n * (8 * p + 8 + 8) + 800 * (p + 1) * n_classes + 8192) as u64 + model_bytes,
+            model_bytes,
         }
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, rows) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         let codes: Array1<usize> = present.codes(y.iter().copied()).collect();
         let fitted = linfa_bayes::GaussianNbParams::<f64, usize>::new()
@@ -99,7 +103,8 @@ impl Estimator for GaussianNb {
             .map_err(refused(Self::KIND))?;
         // serde is the only public way to the fitted means and variances.
         let fitted = serde_json::to_value(&fitted).map_err(refused(Self::KIND))?;
-        let (mut means, mut variances) = (Vec::new(), Vec::new());
+        let room = || Vec::with_capacity(present.len() * x.ncols());
+        let (mut means, mut variances) = (room(), room());
         for code in 0..present.len() {
             let class = &fitted["class_info"][code.to_string()];
             for (name, into) in [("theta", &mut means), ("sigma", &mut variances)] {
@@ -116,17 +121,17 @@ impl Estimator for GaussianNb {
                 "{}: column {} does not vary within class {}; raise var_smoothing or drop the column",
                 Self::KIND,
                 at % x.ncols(),
-                present.class(at / x.ncols())
+                present.classes()[at / x.ncols()]
             )));
         }
-        let priors = log_priors(&present);
+        let priors = log_priors(&rows);
         let shape = Likelihood::Normal { means, variances };
         Ok(Arc::new(ByRow(BayesModel::new(x.ncols(), present, priors, shape))))
     }
 }
 
 /// Sums of each column over the rows of each class, class by class, as `value` makes them.
-fn class_sums(train: &Train<'_>, present: &Present, value: impl Fn(f64) -> f64) -> Vec<f64> {
+fn class_sums(train: &Train<'_>, present: &PresentClasses, value: impl Fn(f64) -> f64) -> Vec<f64> {
     let p = train.x().ncols();
     let mut sums = vec![0.0; p * present.len()];
     for (x, y) in train.x().segments().filter(|s| s.nrows() > 0).zip(train.y()) {
@@ -139,12 +144,15 @@ fn class_sums(train: &Train<'_>, present: &Present, value: impl Fn(f64) -> f64) 
     sums
 }
 
+/// Bytes of a model of `values` values a class: besides them the class and its level.
+fn model_bytes(values: usize, n_classes: usize) -> u64 {
+    (8 * n_classes * (values + 2) + size_of::<BayesModel>()) as u64
+}
+
 /// Codes' table, sums, and what comes of them.
-fn sums_cost(train: Shape) -> FitCost {
-    FitCost {
-        peak_bytes: (48 * (train.ncols + 1) * COSTED_CLASSES + 1024) as u64,
-        model_bytes: (16 * (train.ncols + 1) * COSTED_CLASSES + size_of::<BayesModel>()) as u64,
-    }
+fn sums_cost(train: Shape, n_classes: usize) -> FitCost {
+    let model_bytes = model_bytes(train.ncols, n_classes);
+    FitCost { peak_bytes: (8 * n_classes * (train.ncols + 4) + 1024) as u64 + model_bytes, model_bytes }
 }
 
 impl BernoulliNb {
@@ -167,15 +175,20 @@ impl Estimator for BernoulliNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        sums_cost(train)
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        sums_cost(train, n_classes)
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, rows) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let p = train.x().ncols();
         if self.binarize.is_none() {
             let odd = |x: ensemble_core::MatRef<'_>| {
@@ -191,7 +204,7 @@ impl Estimator for BernoulliNb {
         let yes = |v: f64| self.binarize.map_or(v, |limit| f64::from(u8::from(v > limit)));
         let sums = class_sums(train, &present, yes);
         let (mut weights, mut levels) = (Vec::with_capacity(sums.len()), Vec::new());
-        for ((counts, rows), prior) in sums.chunks_exact(p).zip(present.rows()).zip(log_priors(&present)) {
+        for ((counts, rows), prior) in sums.chunks_exact(p).zip(&rows).zip(log_priors(&rows)) {
             let total = *rows as f64 + self.alpha * 2.0;
             let mut none = 0.0;
             for count in counts {
@@ -228,15 +241,20 @@ impl Estimator for MultinomialNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        sums_cost(train)
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        sums_cost(train, n_classes)
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, rows) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let p = train.x().ncols();
         for x in train.x().segments() {
             let negative =
@@ -255,7 +273,7 @@ impl Estimator for MultinomialNb {
             weights.extend(counts.iter().map(|c| (c + self.alpha).ln() - total.ln()));
         }
         finite(Self::KIND, "log probabilities", &weights)?;
-        let levels = log_priors(&present);
+        let levels = log_priors(&rows);
         let shape = Likelihood::Linear { weights, limit: None };
         Ok(Arc::new(ByRow(BayesModel::new(p, present, levels, shape))))
     }
@@ -276,7 +294,7 @@ enum Likelihood {
 
 struct BayesModel {
     n_inputs: usize,
-    present: Present,
+    present: PresentClasses,
     /// Of each class, what does not depend on the row.
     levels: Vec<f64>,
     likelihood: Likelihood,
@@ -286,7 +304,7 @@ impl BayesModel {
     const RECORD: &'static str = "linfa.naive_bayes";
 
     /// `levels` are log priors; a normal likelihood adds its own constants.
-    fn new(n_inputs: usize, present: Present, mut levels: Vec<f64>, likelihood: Likelihood) -> Self {
+    fn new(n_inputs: usize, present: PresentClasses, mut levels: Vec<f64>, likelihood: Likelihood) -> Self {
         if let Likelihood::Normal { variances, .. } = &likelihood {
             for (level, variances) in levels.iter_mut().zip(variances.chunks_exact(n_inputs)) {
                 let logs: f64 = variances.iter().map(|v| (2.0 * std::f64::consts::PI * v).ln()).sum();
@@ -297,7 +315,7 @@ impl BayesModel {
     }
 
     fn from_record(record: &Record) -> Result<Self> {
-        let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let size = n_inputs * present.len();
         let likelihood = match record.text("likelihood")?.as_str() {
             "normal" => Likelihood::Normal {

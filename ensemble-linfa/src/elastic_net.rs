@@ -15,12 +15,13 @@ use std::sync::Arc;
 use ensemble_core::{
     AffineShape, BLOCK_ROWS, Error, ErrorKind, FitCost, Fitted, LinearForm, LinearModel, MOMENTS, MergeFit,
     Moments, Registry, Result, Root, Shape, Statistic, StatisticContext, Statistics,
+    parameter::{at_least, not_negative, zero_to_one},
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::{Array1, ArrayView1, Axis};
 
 use crate::{
-    parameters::{not_negative, one_or_more, parameters},
+    parameters::parameters,
     view::{array_view, finite, refused},
 };
 
@@ -47,14 +48,11 @@ impl Descent {
     fn check(&self, kind: &str) -> Result<()> {
         not_negative(kind, "alpha", self.penalty)?;
         not_negative(kind, "tol", self.tol)?;
-        one_or_more(kind, "max_iter", self.max_iter)?;
+        at_least(kind, "max_iter", self.max_iter, 1)?;
         if u32::try_from(self.max_iter).is_err() {
             return Err(Error::parameter(kind, "max_iter", self.max_iter, "at most 4294967295"));
         }
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter(kind, "l1_ratio", self.l1_ratio, "a number from 0 to 1"));
-        }
-        Ok(())
+        zero_to_one(kind, "l1_ratio", self.l1_ratio)
     }
 
     fn fit(

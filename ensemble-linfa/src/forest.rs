@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, Model, Predicts, Registry, Result, Shape, Train, on_stack,
+    Access, Error, Estimator, FitContext, FitCost, Model, Predicts, PresentClasses, Registry, Result, Shape,
+    Train, on_stack,
+    parameter::{at_least, positive, share},
 };
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use rand_chacha::{
@@ -17,9 +19,8 @@ use rand_chacha::{
 };
 
 use crate::{
-    classes::{Present, Seen},
-    parameters::{one_or_more, parameters, positive},
-    tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, ordered_labels},
+    parameters::parameters,
+    tree::{Criterion, EXACT, Growth, Say, Tree, TreesModel, first_greatest, model_bytes, ordered_labels},
     view::{ByRow, DEEP, views},
 };
 
@@ -92,13 +93,9 @@ impl Bag {
     fn check(&self) -> Result<()> {
         let kind = self.growth.kind;
         self.growth.check()?;
-        one_or_more(kind, "n_estimators", self.n_estimators)?;
-        for (name, share) in [("max_samples", self.max_samples), ("max_features", self.max_features)] {
-            if !(share > 0.0 && share <= 1.0) {
-                return Err(Error::parameter(kind, name, share, "a share above 0 and up to 1"));
-            }
-        }
-        Ok(())
+        at_least(kind, "n_estimators", self.n_estimators, 1)?;
+        share(kind, "max_samples", self.max_samples)?;
+        share(kind, "max_features", self.max_features)
     }
 
     /// Columns of a tree.
@@ -106,22 +103,23 @@ impl Bag {
         ((ncols as f64 * self.max_features).ceil() as usize).clamp(1, ncols.max(1))
     }
 
-    fn cost(&self, train: Shape) -> FitCost {
+    fn cost(&self, train: Shape, n_classes: usize) -> FitCost {
         let Shape { nrows: n, ncols: p } = train;
         let m = self.columns(p);
         let copy = if m < p { 8 * n * m + 8 * p } else { 0 };
         let growing = self.growth.growing_bytes(Shape { nrows: n, ncols: m });
-        let trees = self.n_estimators * (self.growth.tree_bytes(n) + 8) + size_of::<TreesModel>();
+        let trees = self.n_estimators * (self.growth.tree_bytes(n, n_classes) + 8) + model_bytes(n_classes);
         // Weights twice: the draw's, and the tree's.
         FitCost { peak_bytes: (trees + copy + growing + 8 * n) as u64, model_bytes: trees as u64 }
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         self.growth.check_rows(x)?;
         let labels = ordered_labels(&present, y.iter().copied());
@@ -223,7 +221,11 @@ macro_rules! bagged {
             }
 
             fn cost(&self, train: Shape) -> FitCost {
-                self.bag().cost(train)
+                self.cost_with_classes(train, 2)
+            }
+
+            fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+                self.bag().cost(train, n_classes)
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -246,11 +248,16 @@ impl AdaBoostClassifier {
 
     fn check(&self) -> Result<()> {
         self.growth().check()?;
-        one_or_more(Self::KIND, "n_estimators", self.n_estimators)?;
+        at_least(Self::KIND, "n_estimators", self.n_estimators, 1)?;
         positive(Self::KIND, "learning_rate", self.learning_rate)
     }
 
-    fn boost(&self, x: ArrayView2<'_, f64>, present: &Present, y: &[f64]) -> Result<(Vec<Tree>, Vec<f64>)> {
+    fn boost(
+        &self,
+        x: ArrayView2<'_, f64>,
+        present: &PresentClasses,
+        y: &[f64],
+    ) -> Result<(Vec<Tree>, Vec<f64>)> {
         let (n, k) = (x.nrows(), present.len());
         let growth = self.growth();
         let labels = ordered_labels(present, y.iter().copied());
@@ -313,8 +320,13 @@ impl Estimator for AdaBoostClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let growth = self.growth();
-        let trees = self.n_estimators * (growth.tree_bytes(train.nrows) + 8) + size_of::<TreesModel>();
+        let tree = growth.tree_bytes(train.nrows, n_classes) + 8;
+        let trees = self.n_estimators * tree + model_bytes(n_classes);
         // Weights, their whole parts twice, classes, and which rows went wrong.
         let rows = train.nrows * (8 + 4 + 4 + 2 + 1);
         FitCost { peak_bytes: (trees + rows + growth.growing_bytes(train)) as u64, model_bytes: trees as u64 }
@@ -322,10 +334,11 @@ impl Estimator for AdaBoostClassifier {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, _) = views(train)?;
         if x.nrows() > BOOSTED_ROWS {
             return Err(Error::unsupported(format!(

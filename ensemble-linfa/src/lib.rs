@@ -21,8 +21,6 @@
 
 #[cfg(feature = "bayes")]
 mod bayes;
-#[cfg(any(feature = "logistic", feature = "trees", feature = "svm", feature = "bayes", feature = "nn"))]
-mod classes;
 #[cfg(feature = "elasticnet")]
 mod elastic_net;
 #[cfg(feature = "ensemble")]

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, Record, Registry, Result, Shape,
-    Train,
+    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, PresentClasses, Record, Registry,
+    Result, Shape, Train,
+    parameter::{at_least, not_negative, positive},
+    softmax,
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::{Array1, ArrayView2};
 
 use crate::{
-    classes::{Present, Seen, softmax},
-    parameters::{not_negative, one_or_more, parameters, positive},
+    parameters::parameters,
     view::{ByRow, RowModel, finite, refused, values, views},
 };
 
@@ -98,10 +99,11 @@ impl Problem {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>, multinomial: bool) -> Result<Arc<dyn Model>> {
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         let codes: Array1<usize> = present.codes(y.iter().copied()).collect();
         let (coefficients, intercepts) = if present.len() == 2 && !multinomial {
@@ -123,7 +125,7 @@ macro_rules! logistic {
                     not_negative(Self::KIND, "alpha", alpha)?;
                 }
                 positive(Self::KIND, "tol", self.tol)?;
-                one_or_more(Self::KIND, "max_iter", self.max_iter)
+                at_least(Self::KIND, "max_iter", self.max_iter, 1)
             }
         }
 
@@ -141,7 +143,11 @@ macro_rules! logistic {
             }
 
             fn cost(&self, train: Shape) -> FitCost {
-                cost(train, $multinomial)
+                self.cost_with_classes(train, 2)
+            }
+
+            fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+                cost(train, n_classes, $multinomial)
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -162,33 +168,33 @@ macro_rules! logistic {
 logistic!(LogisticRegression, false);
 logistic!(MultinomialLogisticRegression, true);
 
-/// Codes, targets and linfa's vectors of one value a row (and class). A shape says nothing of classes: for more than
-/// [`COSTED_CLASSES`] the true cost grows in proportion.
-fn cost(train: Shape, _multinomial: bool) -> FitCost {
+/// Codes, targets, and linfa's vectors: of one value a row (and class, when there are many), and of coefficients.
+fn cost(train: Shape, n_classes: usize, multinomial: bool) -> FitCost {
     let Shape { nrows: n, ncols: p } = train;
-    let k = COSTED_CLASSES;
+    let (rows, coefficients, k) = match n_classes {
+        2 if !multinomial => (3, 120, 1),
+        k => (3 + 3 * k, 40 * k, k),
+    };
+    let model_bytes = 8 * (p + 1) * k + 8 * n_classes + size_of::<LogisticModel>();
     FitCost {
-        peak_bytes: (8 * n * (2 + 4 * k) + 8 * 40 * (p + 1) * k) as u64,
-        model_bytes: (8 * (p + 1) * k + size_of::<LogisticModel>()) as u64,
+        peak_bytes: (8 * n * rows + 8 * coefficients * (p + 1) + model_bytes) as u64,
+        model_bytes: model_bytes as u64,
     }
 }
-
-/// Classes that the declared cost covers.
-const COSTED_CLASSES: usize = 3;
 
 /// Linear scores per class, or for code 1 alone when there are two.
 struct LogisticModel {
     n_inputs: usize,
     coefficients: Vec<f64>,
     intercepts: Vec<f64>,
-    present: Present,
+    present: PresentClasses,
 }
 
 impl LogisticModel {
     const RECORD: &'static str = "linfa.logistic";
 
     fn from_record(record: &Record) -> Result<Self> {
-        let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let intercepts = record.array("intercepts")?.data.clone();
         if intercepts.len() != present.len() && (intercepts.len(), present.len()) != (1, 2) {
             return Err(Error::shape("intercepts of a saved model", present.len(), intercepts.len()));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ensemble_core::{
     Access, DenseTable, Error, Estimator, FitContext, FitCost, GatherFor, KeptRows, Loaded, MatMut, MatRef,
-    Model, Order, Predicts, Record, Registry, Result, Rows, Shape, Table, Train, check_prediction, gather,
-    on_stack,
+    Model, Order, Predicts, PresentClasses, Record, Registry, Result, Rows, Shape, Table, Train,
+    check_prediction, gather, on_stack, parameter::at_least,
 };
 use linfa_nn::{
     CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex,
@@ -19,8 +19,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use self_cell::self_cell;
 
 use crate::{
-    classes::{Present, Seen},
-    parameters::{one_or_more, parameters, words},
+    parameters::{parameters, words},
     view::{DEEP, array_view, refused},
 };
 
@@ -162,8 +161,8 @@ struct Search {
 
 impl Search {
     fn check(&self, kind: &str) -> Result<()> {
-        one_or_more(kind, "n_neighbors", self.n_neighbors)?;
-        one_or_more(kind, "leaf_size", self.leaf_size)
+        at_least(kind, "n_neighbors", self.n_neighbors, 1)?;
+        at_least(kind, "leaf_size", self.leaf_size, 1)
     }
 
     fn algorithm_for(&self, source: &Source) -> Algorithm {
@@ -255,7 +254,7 @@ fn kept_rows(train: &Train<'_>, cx: &FitContext<'_>) -> Result<(Source, Arc<dyn 
 /// What is said of the neighbours.
 enum Say {
     Mean,
-    Shares(Present),
+    Shares(PresentClasses),
 }
 
 struct NeighborsModel {
@@ -420,7 +419,7 @@ impl NeighborsModel {
         let (kind, say) = match record.field("n_classes") {
             Err(_) => (KNeighborsRegressor::KIND, Say::Mean),
             Ok(_) => {
-                let present = Present::load(record)?;
+                let present = PresentClasses::load(record)?;
                 let classes = 0.0..present.n_classes() as f64;
                 let y = target.as_mat();
                 if rows.runs().iter().cloned().flatten().any(|row| !classes.contains(&y.get(row, 0))) {
@@ -553,10 +552,10 @@ macro_rules! neighbors {
 }
 
 neighbors!(KNeighborsRegressor, Predicts::Numbers, |_, _| Ok(Ok(Say::Mean)));
-neighbors!(KNeighborsClassifier, Predicts::Probabilities, |train, cx| Ok(match Present::of(train, cx)? {
-    Seen::One(model) => Err(model),
-    Seen::Many(present) => Ok(Say::Shares(present)),
-}));
+neighbors!(KNeighborsClassifier, Predicts::Probabilities, |train, cx| {
+    let (present, _) = PresentClasses::of(train, cx)?;
+    Ok(present.certain(train.shape().ncols).map_or(Ok(Say::Shares(present)), Err))
+});
 
 pub(crate) fn register(registry: &mut Registry) {
     KNeighborsRegressor::offer(registry);

@@ -1,7 +1,7 @@
 //! One table per learner: its parameters with names, defaults and meanings, from which come its struct, its builder methods,
 //! what lists show, and how a spec is read.
 
-use ensemble_core::{Error, Params, Result};
+use ensemble_core::{Norm, Params, Result};
 
 /// A type that a parameter of a spec can have.
 pub(crate) trait Value: Sized {
@@ -33,6 +33,12 @@ impl Value for bool {
     }
 }
 
+impl Value for Norm {
+    fn read(params: &Params, name: &str, default: Self) -> Result<Self> {
+        Norm::from_name(params.kind(), params.word(name, default.name()))
+    }
+}
+
 impl Value for Option<usize> {
     fn read(params: &Params, name: &str, default: Self) -> Result<Self> {
         params.count_or_none(name, default)
@@ -47,30 +53,6 @@ impl Value for Option<f64> {
             _ => params.number(name, 0.0).map(Some),
         }
     }
-}
-
-/// # Errors
-/// Unless `value` is finite and at least 0.
-pub(crate) fn not_negative(kind: &str, name: &str, value: f64) -> Result<()> {
-    if value >= 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, name, value, "a finite number, 0 or more"))
-}
-
-/// # Errors
-/// Unless `value` is finite and above 0.
-pub(crate) fn positive(kind: &str, name: &str, value: f64) -> Result<()> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, name, value, "a finite number above 0"))
-}
-
-/// # Errors
-/// Unless `value` is at least 1.
-pub(crate) fn one_or_more(kind: &str, name: &str, value: usize) -> Result<()> {
-    if value >= 1 { Ok(()) } else { Err(Error::parameter(kind, name, value, "a whole number, 1 or more")) }
 }
 
 /// A learner's or transformer's type from the table of its parameters. The type must have

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+pub use ensemble_core::Norm;
 use ensemble_core::{
-    Access, Affine, Error, FitContext, FitCost, FittedTransform, Loaded, MatMut, MatRef, Record, Registry,
-    Result, Shape, Train, Transformer,
+    Access, Affine, Error, FitContext, FitCost, FittedTransform, Registry, Result, RowScaler, Shape, Train,
+    Transformer,
 };
 use linfa::{DatasetBase, traits::Fit};
 use linfa_preprocessing::{
@@ -41,18 +42,6 @@ parameters! {
 parameters! {
     /// Divides every column by its greatest absolute training value, by linfa: scikit-learn's `MaxAbsScaler`.
     MaxAbsScaler: Transformer = "linfa.max_abs_scaler", "linfa-preprocessing 0.8.1" {}
-}
-
-words! {
-    /// The length that [`NormScaler`] makes 1.
-    Norm {
-        /// Sum of absolute values.
-        L1 = "l1",
-        /// Euclidean length.
-        L2 = "l2",
-        /// Greatest absolute value.
-        Max = "max",
-    }
 }
 
 parameters! {
@@ -171,6 +160,9 @@ impl MinMaxScaler {
     }
 }
 
+/// No length is zero but zero itself.
+const LEAST_LENGTH: f64 = 5e-324;
+
 impl NormScaler {
     fn check(&self) -> Result<()> {
         Ok(())
@@ -187,58 +179,12 @@ impl Transformer for NormScaler {
     }
 
     fn cost(&self, _train: Shape) -> FitCost {
-        FitCost { peak_bytes: 0, model_bytes: size_of::<FittedNorm>() as u64 }
+        FitCost { peak_bytes: 0, model_bytes: size_of::<RowScaler>() as u64 }
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         train.check_finite()?;
-        Ok(Arc::new(FittedNorm { ncols: train.x().ncols(), norm: self.norm }))
-    }
-}
-
-/// A [`NormScaler`] that knows its number of columns.
-struct FittedNorm {
-    ncols: usize,
-    norm: Norm,
-}
-
-impl FittedNorm {
-    const RECORD: &'static str = "linfa.norm";
-}
-
-impl FittedTransform for FittedNorm {
-    fn n_in(&self) -> usize {
-        self.ncols
-    }
-
-    fn n_out(&self) -> usize {
-        self.ncols
-    }
-
-    fn transform_block_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
-        if x.ncols() != self.ncols {
-            return Err(Error::shape("columns to transform", self.ncols, x.ncols()));
-        }
-        if out.nrows() != x.nrows() || out.ncols() != self.ncols {
-            return Err(Error::shape("columns of the transformed block", self.ncols, out.ncols()));
-        }
-        for row in 0..x.nrows() {
-            let values = (0..self.ncols).map(|j| x.get(row, j));
-            let norm: f64 = match self.norm {
-                Norm::L1 => values.map(f64::abs).sum(),
-                Norm::L2 => values.map(|v| v * v).sum::<f64>().sqrt(),
-                Norm::Max => values.fold(0.0, |m, v| if v.abs() > m || v.is_nan() { v.abs() } else { m }),
-            };
-            let norm = if norm == 0.0 { 1.0 } else { norm };
-            (0..self.ncols).for_each(|j| out.set(row, j, x.get(row, j) / norm));
-        }
-        Ok(())
-    }
-
-    fn to_record(&self) -> Result<Record> {
-        Ok(Record::new(Self::RECORD)
-            .with_text("norm", self.norm.word())
-            .with_field("columns", self.ncols as u64))
+        Ok(Arc::new(RowScaler::new(self.norm, train.x().ncols(), LEAST_LENGTH)))
     }
 }
 
@@ -306,8 +252,4 @@ pub(crate) fn register(registry: &mut Registry) {
     MaxAbsScaler::offer(registry);
     NormScaler::offer(registry);
     Whitener::offer(registry);
-    registry.add_loader(FittedNorm::RECORD, |record, _| {
-        let norm = Norm::saved(&record.text("norm")?)?;
-        Ok(Loaded::Transform(Arc::new(FittedNorm { ncols: record.count("columns")?, norm })))
-    });
 }

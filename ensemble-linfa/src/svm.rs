@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts, Record, Registry,
-    Result, Shape, Train,
+    Access, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts, PresentClasses,
+    Record, Registry, Result, Shape, Train,
+    parameter::{self, not_negative, positive},
 };
 use linfa::{
     DatasetBase, ParamGuard,
@@ -15,8 +16,7 @@ use linfa_svm::SvmParams;
 use ndarray::{Array1, ArrayView2};
 
 use crate::{
-    classes::{Present, Seen},
-    parameters::{Value, not_negative, parameters, positive, words},
+    parameters::{Value, parameters, words},
     view::{ByRow, RowModel, finite, refused, training_views, values, views},
 };
 
@@ -263,9 +263,6 @@ impl RowModel for Machine {
     }
 }
 
-/// Classes that the declared cost covers; a shape says nothing of them.
-const COSTED_CLASSES: usize = 3;
-
 /// The kernel, linfa's vectors of one value a row (two for a regression), and support vectors: its copy and ours.
 fn cost(train: Shape, vectors: usize, machines: usize) -> FitCost {
     let Shape { nrows: n, ncols: p } = train;
@@ -276,6 +273,11 @@ fn cost(train: Shape, vectors: usize, machines: usize) -> FitCost {
     }
 }
 
+/// One machine for two classes, one per class for more.
+fn n_machines(n_classes: usize) -> usize {
+    if n_classes == 2 { 1 } else { n_classes }
+}
+
 macro_rules! common_checks {
     ($own:expr) => {
         positive(Self::KIND, "C", $own.c)?;
@@ -283,9 +285,7 @@ macro_rules! common_checks {
         if let Gamma::Value(gamma) = $own.gamma {
             positive(Self::KIND, "gamma", gamma)?;
         }
-        if !$own.coef0.is_finite() {
-            return Err(Error::parameter(Self::KIND, "coef0", $own.coef0, "a finite number"));
-        }
+        parameter::finite(Self::KIND, "coef0", $own.coef0)?;
         if $own.degree > 100 {
             return Err(Error::parameter(Self::KIND, "degree", $own.degree, "at most 100"));
         }
@@ -388,15 +388,20 @@ impl Estimator for Svc {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        cost(train, 12, COSTED_CLASSES)
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        cost(train, 12, n_machines(n_classes))
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         let (kernel, factor) = Kernel::new(self.kernel, self.gamma, self.degree, self.coef0, x);
         // Two classes need one machine, for the second.
@@ -417,10 +422,10 @@ impl Estimator for Svc {
     }
 }
 
-/// One machine for two classes, one per class for more.
+/// As many as [`n_machines`] says.
 struct SvcModel {
     n_inputs: usize,
-    present: Present,
+    present: PresentClasses,
     machines: Vec<Machine>,
     /// Two of each machine.
     platt: Vec<f64>,
@@ -431,10 +436,10 @@ impl SvcModel {
     const RECORD: &'static str = "linfa.svc_model";
 
     fn from_record(record: &Record) -> Result<Self> {
-        let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let machines: Vec<Machine> =
             record.children().iter().map(Machine::from_record).collect::<Result<_>>()?;
-        let want = if present.len() == 2 { 1 } else { present.len() };
+        let want = n_machines(present.len());
         if machines.len() != want || machines.iter().any(|m| m.n_inputs != n_inputs) {
             return Err(Error::shape("machines of a saved model", want, machines.len()));
         }

@@ -12,17 +12,16 @@ use std::{
 };
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, Record, Registry, Result, Shape,
-    Train, on_stack,
+    Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, PresentClasses, Record, Registry,
+    Result, Shape, Train, on_stack, parameter::at_least, softmax,
 };
 use linfa::{DatasetBase, traits::Fit};
 use linfa_trees::{DecisionTree, SplitQuality, TreeNode};
 use ndarray::{Array1, ArrayView2, Axis};
 
 use crate::{
-    classes::{Present, Seen, softmax},
-    parameters::{one_or_more, parameters, words},
-    view::{ByRow, DEEP, RowModel, counts, refused, values, views},
+    parameters::{parameters, words},
+    view::{ByRow, DEEP, RowModel, refused, values, views},
 };
 
 words! {
@@ -63,8 +62,6 @@ const DEPTH: usize = 256;
 const DEEPEST: usize = 50_000;
 /// Greatest whole weight that linfa's `f32` sums hold exactly.
 pub(crate) const EXACT: usize = 1 << 24;
-/// Classes that declared costs cover; a shape says nothing of them.
-const COSTED_CLASSES: usize = 3;
 
 /// How trees grow: parameters that all learners of trees share.
 #[derive(Clone, Debug)]
@@ -79,9 +76,9 @@ pub(crate) struct Growth {
 
 impl Growth {
     pub(crate) fn check(&self) -> Result<()> {
-        one_or_more(self.kind, "min_samples_leaf", self.min_samples_leaf)?;
-        one_or_more(self.kind, "min_samples_split", self.min_samples_split)?;
-        one_or_more(self.kind, "max_depth", self.max_depth.unwrap_or(1))?;
+        at_least(self.kind, "min_samples_leaf", self.min_samples_leaf, 1)?;
+        at_least(self.kind, "min_samples_split", self.min_samples_split, 1)?;
+        at_least(self.kind, "max_depth", self.max_depth.unwrap_or(1), 1)?;
         if self.max_depth.is_some_and(|d| d > DEEPEST) {
             return Err(Error::parameter(
                 self.kind,
@@ -112,10 +109,10 @@ impl Growth {
         (2usize << depth).min(2 * rows.max(1))
     }
 
-    /// Bytes one tree holds, at most.
-    pub(crate) fn tree_bytes(&self, rows: usize) -> usize {
+    /// Bytes one tree of so many classes holds, at most.
+    pub(crate) fn tree_bytes(&self, rows: usize, n_classes: usize) -> usize {
         let nodes = self.nodes(rows);
-        size_of::<Tree>() + nodes * 20 + nodes.div_ceil(2) * 8 * COSTED_CLASSES
+        size_of::<Tree>() + nodes * 20 + nodes.div_ceil(2) * 8 * n_classes
     }
 
     /// Bytes alive while one tree grows: sorted columns with what sorting the last one takes, marks of rows per level, linfa's
@@ -378,7 +375,7 @@ impl Tree {
         let feature = feature.collect::<Option<Vec<u32>>>().ok_or_else(|| broken("splits on no column"))?;
         let nodes = feature.len();
         let children: Vec<[u32; 2]> =
-            counts(record, "children")?.chunks_exact(2).map(|c| [c[0] as u32, c[1] as u32]).collect();
+            record.whole_numbers("children")?.chunks_exact(2).map(|c| [c[0] as u32, c[1] as u32]).collect();
         let shares = record.array("shares")?.data.clone();
         let leaves = shares.len() / n_classes.max(1);
         // Children come after their parents, so that no walk is endless.
@@ -405,7 +402,7 @@ pub(crate) enum Say {
 /// One tree or many.
 pub(crate) struct TreesModel {
     pub(crate) n_inputs: usize,
-    pub(crate) present: Present,
+    pub(crate) present: PresentClasses,
     pub(crate) trees: Vec<Tree>,
     pub(crate) weights: Vec<f64>,
     pub(crate) say: Say,
@@ -415,7 +412,7 @@ impl TreesModel {
     const RECORD: &'static str = "linfa.trees";
 
     fn from_record(record: &Record) -> Result<Self> {
-        let (n_inputs, present) = (record.count("columns")?, Present::load(record)?);
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let trees: Vec<Tree> = record
             .children()
             .iter()
@@ -428,6 +425,11 @@ impl TreesModel {
         let say = if record.text("say")? == "weighted" { Say::Weighted } else { Say::Mean };
         Ok(Self { n_inputs, present, trees, weights, say })
     }
+}
+
+/// Bytes of a model besides its trees.
+pub(crate) fn model_bytes(n_classes: usize) -> usize {
+    size_of::<TreesModel>() + 8 * n_classes
 }
 
 /// The first of the greatest.
@@ -495,7 +497,7 @@ impl RowModel for TreesModel {
 }
 
 /// Labels of training rows that linfa's maps keep in order.
-pub(crate) fn ordered_labels(present: &Present, y: impl Iterator<Item = f64>) -> Array1<OrderedLabel> {
+pub(crate) fn ordered_labels(present: &PresentClasses, y: impl Iterator<Item = f64>) -> Array1<OrderedLabel> {
     present.codes(y).map(|code| OrderedLabel::new(code, present.len())).collect()
 }
 
@@ -530,8 +532,12 @@ impl Estimator for DecisionTreeClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let growth = self.growth();
-        let model_bytes = growth.tree_bytes(train.nrows) + size_of::<TreesModel>();
+        let model_bytes = growth.tree_bytes(train.nrows, n_classes) + model_bytes(n_classes);
         FitCost {
             peak_bytes: (growth.growing_bytes(train) + model_bytes) as u64,
             model_bytes: model_bytes as u64,
@@ -541,10 +547,11 @@ impl Estimator for DecisionTreeClassifier {
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let growth = self.growth();
         growth.check()?;
-        let present = match Present::of(train, cx)? {
-            Seen::One(model) => return Ok(model),
-            Seen::Many(present) => present,
-        };
+        train.check_finite()?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
+        }
         let (x, y) = views(train)?;
         growth.check_rows(x)?;
         let labels = ordered_labels(&present, y.iter().copied());

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Record, Registry, Result,
     Shape, Train,
+    parameter::{at_least, not_negative, positive},
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use crate::{
-    parameters::{not_negative, one_or_more, parameters, positive, words},
+    parameters::{parameters, words},
     view::{ByRow, RowModel, finite, refused, training_views, values},
 };
 
@@ -82,7 +83,7 @@ impl TweedieRegressor {
     fn check(&self) -> Result<()> {
         not_negative(Self::KIND, "alpha", self.alpha)?;
         positive(Self::KIND, "tol", self.tol)?;
-        one_or_more(Self::KIND, "max_iter", self.max_iter)?;
+        at_least(Self::KIND, "max_iter", self.max_iter, 1)?;
         if !self.power.is_finite() || (self.power > 0.0 && self.power < 1.0) {
             return Err(Error::parameter(Self::KIND, "power", self.power, "0 or less, or 1 or more"));
         }

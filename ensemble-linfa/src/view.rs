@@ -108,17 +108,6 @@ impl<M: RowModel> Model for ByRow<M> {
     }
 }
 
-/// An array of a record as whole numbers.
-///
-/// # Errors
-/// When it is missing, or a value is no whole number below 2^53.
-pub(crate) fn counts(record: &Record, name: &str) -> Result<Vec<usize>> {
-    let whole = |v: &f64| (v.fract() == 0.0 && (0.0..9e15).contains(v)).then_some(*v as usize);
-    record.array(name)?.data.iter().map(whole).collect::<Option<_>>().ok_or_else(|| {
-        Error::spec(record.kind(), format!("{name} of a saved model holds what is no whole number"))
-    })
-}
-
 /// An array of a record that must have `len` values.
 ///
 /// # Errors
@@ -129,9 +118,4 @@ pub(crate) fn values(record: &Record, name: &str, len: usize) -> Result<Vec<f64>
         return Ok(data.clone());
     }
     Err(Error::shape(format!("{name} of a saved model"), len, data.len()))
-}
-
-/// Whole numbers as an array of a record; exact below 2^53.
-pub(crate) fn as_values<'c>(counts: impl IntoIterator<Item = &'c usize>) -> Vec<f64> {
-    counts.into_iter().map(|c| *c as f64).collect()
 }

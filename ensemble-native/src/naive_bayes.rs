@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Affine, AffineShape, Block, Built, ColumnMoments, Error, ErrorKind, Estimator, FitContext,
-    FitCost, Fitted, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Predicts, Record,
-    Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train, check_prediction,
-    fit_by_merging, same_type,
+    Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, ColumnMoments, Error, ErrorKind, Estimator,
+    FitContext, FitCost, Fitted, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Predicts,
+    Record, Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
+    check_prediction, fit_by_merging, parameter::not_negative, same_type,
 };
 
 const CLASS_MOMENTS: StatisticKey = StatisticKey::new("class_moments");
@@ -122,15 +122,9 @@ impl GaussianNb {
     }
 
     fn check(&self) -> Result<()> {
-        if self.var_smoothing >= 0.0 && self.var_smoothing.is_finite() {
-            return Ok(());
-        }
-        Err(Error::parameter(Self::KIND, "var_smoothing", self.var_smoothing, "0 or more"))
+        not_negative(Self::KIND, "var_smoothing", self.var_smoothing)
     }
 }
-
-/// Bytes of the states and the model; the plan does not know the number of classes, so a hundred are allowed for.
-const CLASSES: u64 = 100;
 
 impl Estimator for GaussianNb {
     fn kind(&self) -> String {
@@ -146,9 +140,20 @@ impl Estimator for GaussianNb {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let block = ensemble_core::BLOCK_ROWS as u64 * 8 * (train.ncols as u64 + 2);
-        let state = CLASSES * (train.ncols as u64 * 16 + 80);
-        FitCost { peak_bytes: block + 24 * state, model_bytes: state }
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let (p, k) = (train.ncols, n_classes);
+        let state = k * (16 * (p + 1) + size_of::<ColumnMoments>());
+        // States along the tree of blocks, and the block of one class's rows beside a block that spans two runs.
+        let states = train.nrows.div_ceil(BLOCK_ROWS).max(1).ilog2() as usize + 3;
+        let blocks = 2 * BLOCK_ROWS.min(train.nrows) * 8 * (p + 1);
+        let model_bytes = 8 * k * (2 * p + 1) + size_of::<GaussianNbModel>();
+        FitCost {
+            peak_bytes: (states * state + blocks + model_bytes) as u64,
+            model_bytes: model_bytes as u64,
+        }
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
@@ -184,8 +189,13 @@ impl MergeFit for GaussianNb {
         }
         let p = all.ncols();
         let added = self.var_smoothing * (0..p).map(|j| all.variance(j)).fold(0.0, f64::max);
-        let mut model =
-            GaussianNbModel { ncols: p, prior: Vec::new(), mean: Vec::new(), variance: Vec::new() };
+        let values = || Vec::with_capacity(classes.len() * p);
+        let mut model = GaussianNbModel {
+            ncols: p,
+            prior: Vec::with_capacity(classes.len()),
+            mean: values(),
+            variance: values(),
+        };
         for moments in classes {
             model.prior.push(moments.nrows() / all.nrows());
             model.mean.extend_from_slice(moments.x_mean());

@@ -17,7 +17,7 @@ mod walk;
 use std::{borrow::Cow, num::NonZero, sync::Arc};
 
 use ensemble_core::{
-    Access, Affine, AffineShape, Block, Built, Error, Estimator, FitContext, FitCost, Fitted,
+    Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, Error, Estimator, FitContext, FitCost, Fitted,
     FittedTransform, KeptRows, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Params,
     Record, Registry, Result, Rows, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
     check_prediction, fit_by_merging, same_type,
@@ -604,7 +604,7 @@ impl Model for KNeighborsModel {
     }
 
     fn batch_rows(&self) -> usize {
-        if self.folds.iter().all(|f| f.tree().is_some()) { ROUND } else { QUERIES }
+        if self.folds.iter().all(|f| f.tree().is_some()) { ROUND } else { BLOCK_ROWS }
     }
 
     /// Indexes and copies that other models share count in full.

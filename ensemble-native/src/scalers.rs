@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+pub use ensemble_core::Norm;
 use ensemble_core::{
     Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, COLUMN_MOMENTS, ColumnMoments, EXTREMA, Error,
-    Extrema, FitContext, FitCost, FittedTransform, Kind, Loaded, MatMut, MatRef, MergeTransform, Parameter,
-    Record, Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
-    Transformer, fit_transform_by_merging, same_type,
+    Extrema, FitContext, FitCost, FittedTransform, Kind, MergeTransform, Parameter, Registry, Result,
+    RowScaler, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train, Transformer,
+    fit_transform_by_merging, same_type,
 };
 
 /// Bytes of a fit from O(p) statistics: states along the tree of blocks, and the map.
@@ -220,44 +221,8 @@ impl Center {
 
 affine_transformer!(Center, "native.center", ColumnMoments, |_: &Center| Ok::<(), Error>(()));
 
-/// The length that [`Normalizer`] makes 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Norm {
-    /// Sum of absolute values.
-    L1,
-    /// Euclidean length.
-    #[default]
-    L2,
-    /// Greatest absolute value.
-    Max,
-}
-
-impl Norm {
-    fn name(self) -> &'static str {
-        match self {
-            Norm::L1 => "l1",
-            Norm::L2 => "l2",
-            Norm::Max => "max",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "l1" => Ok(Norm::L1),
-            "l2" => Ok(Norm::L2),
-            "max" => Ok(Norm::Max),
-            _ => Err(Error::parameter(Normalizer::KIND, "norm", name, "l1, l2 or max")),
-        }
-    }
-
-    fn of(self, values: impl Iterator<Item = f64>) -> f64 {
-        match self {
-            Norm::L1 => values.map(f64::abs).sum(),
-            Norm::L2 => values.map(|v| v * v).sum::<f64>().sqrt(),
-            Norm::Max => values.fold(0.0, |m, v| if v.abs() > m || v.is_nan() { v.abs() } else { m }),
-        }
-    }
-}
+/// Lengths below it count as zero, as scikit-learn has it.
+const LEAST_LENGTH: f64 = 10.0 * f64::EPSILON;
 
 /// Scales every row to length 1, scikit-learn's `Normalizer`; rows of zeros stay. It learns nothing from the rows but their
 /// number of columns, and it is not affine, so a learner behind it reads transformed blocks.
@@ -333,12 +298,12 @@ impl Transformer for Normalizer {
     }
 
     fn cost(&self, _train: Shape) -> FitCost {
-        FitCost { peak_bytes: 0, model_bytes: size_of::<FittedNormalizer>() as u64 }
+        FitCost { peak_bytes: 0, model_bytes: size_of::<RowScaler>() as u64 }
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         train.check_finite()?;
-        Ok(Arc::new(FittedNormalizer { ncols: train.x().ncols(), norm: self.norm }))
+        Ok(Arc::new(RowScaler::new(self.norm, train.x().ncols(), LEAST_LENGTH)))
     }
 
     fn as_merge(&self) -> Option<&dyn MergeTransform> {
@@ -361,53 +326,7 @@ impl MergeTransform for Normalizer {
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Arc<dyn FittedTransform>> {
         let width = statistics.get::<Width>(&WIDTH)?;
-        Ok(Arc::new(FittedNormalizer { ncols: width.0, norm: self.norm }))
-    }
-}
-
-/// A [`Normalizer`] that knows its number of columns.
-struct FittedNormalizer {
-    ncols: usize,
-    norm: Norm,
-}
-
-impl FittedNormalizer {
-    const RECORD: &'static str = "normalizer";
-
-    fn from_record(record: &Record) -> Result<Self> {
-        Ok(Self { ncols: record.count("ncols")?, norm: Norm::from_name(&record.text("norm")?)? })
-    }
-}
-
-impl FittedTransform for FittedNormalizer {
-    fn n_in(&self) -> usize {
-        self.ncols
-    }
-
-    fn n_out(&self) -> usize {
-        self.ncols
-    }
-
-    fn transform_block_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
-        if x.ncols() != self.ncols {
-            return Err(Error::shape("columns to transform", self.ncols, x.ncols()));
-        }
-        if out.nrows() != x.nrows() || out.ncols() != self.ncols {
-            return Err(Error::shape("columns of the transformed block", self.ncols, out.ncols()));
-        }
-        for row in 0..x.nrows() {
-            let norm = self.norm.of((0..self.ncols).map(|j| x.get(row, j)));
-            // scikit-learn's floor for lengths that count as zero.
-            let norm = if norm < 10.0 * f64::EPSILON { 1.0 } else { norm };
-            (0..self.ncols).for_each(|j| out.set(row, j, x.get(row, j) / norm));
-        }
-        Ok(())
-    }
-
-    fn to_record(&self) -> Result<Record> {
-        Ok(Record::new(Self::RECORD)
-            .with_text("norm", self.norm.name())
-            .with_field("ncols", self.ncols as u64))
+        Ok(Arc::new(RowScaler::new(self.norm, width.0, LEAST_LENGTH)))
     }
 }
 
@@ -455,10 +374,8 @@ pub(crate) fn register(registry: &mut Registry) {
         backend: crate::BACKEND,
         parameters: const { &[Parameter::new("norm", "l2", "the length made 1: l1, l2 or max")] },
         build: |params| {
-            Ok(Built::Transformer(Arc::new(Normalizer::new(Norm::from_name(params.word("norm", "l2"))?))))
+            let norm = Norm::from_name(params.kind(), params.word("norm", "l2"))?;
+            Ok(Built::Transformer(Arc::new(Normalizer::new(norm))))
         },
-    });
-    registry.add_loader(FittedNormalizer::RECORD, |record, _| {
-        Ok(Loaded::Transform(Arc::new(FittedNormalizer::from_record(record)?)))
     });
 }

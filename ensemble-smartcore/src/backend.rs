@@ -1,6 +1,6 @@
 //! What every call of smartcore has in common: rows lent on a big stack, errors and seeds translated, parameters checked.
 
-use ensemble_core::{Error, ErrorKind, FitContext, FoldView, Result, Train, on_stack};
+use ensemble_core::{Error, ErrorKind, FoldView, PresentClasses, Result, Train, on_stack};
 use smartcore::{error::Failed, linalg::basic::arrays::ArrayView2};
 
 use crate::SharedMatrix;
@@ -35,31 +35,11 @@ pub(crate) fn targets(train: &Train<'_>) -> Vec<f64> {
     y
 }
 
-/// The classes that occur among training rows, and the rows' targets as numbers of those: what smartcore's classifiers take.
-pub(crate) struct Codes {
-    /// One per row, from 0 without holes.
-    pub(crate) codes: Vec<u32>,
-    /// The class behind each code, ascending.
-    pub(crate) present: Vec<usize>,
-    /// Rows of each code.
-    pub(crate) counts: Vec<u64>,
-    /// Classes of the whole target.
-    pub(crate) n_classes: usize,
-}
-
-impl Codes {
-    /// # Errors
-    /// Those of [`ensemble_core::class_counts`].
-    pub(crate) fn new(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Self> {
-        let all = ensemble_core::class_counts(train, cx)?;
-        let present: Vec<usize> = (0..all.len()).filter(|c| all[*c] > 0).collect();
-        let mut code_of = vec![0; all.len()];
-        present.iter().zip(0..).for_each(|(class, code)| code_of[*class] = code);
-        let mut codes = Vec::with_capacity(train.shape().nrows);
-        codes.extend(train.y().flatten().map(|class| code_of[*class as usize]));
-        let counts = present.iter().map(|c| all[*c]).collect();
-        Ok(Self { codes, present, counts, n_classes: all.len() })
-    }
+/// The training targets as codes of the classes present, which smartcore's classifiers take.
+pub(crate) fn codes(train: &Train<'_>, present: &PresentClasses) -> Vec<u32> {
+    let mut codes = Vec::with_capacity(train.shape().nrows);
+    codes.extend(present.codes(train.y().flatten().copied()).map(|code| code as u32));
+    codes
 }
 
 /// # Errors
@@ -75,33 +55,6 @@ pub(crate) fn check_finite<'a>(
             "{kind}: smartcore fitted {what} of {value}; are columns constant, or copies of each other?"
         ))),
     }
-}
-
-/// # Errors
-/// When `value` is negative, infinite or NaN.
-pub(crate) fn not_negative(kind: &str, name: &str, value: f64) -> Result<()> {
-    if value >= 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, name, value, "a finite number, 0 or more"))
-}
-
-/// # Errors
-/// When `value` is not above 0, infinite or NaN.
-pub(crate) fn positive(kind: &str, name: &str, value: f64) -> Result<()> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, name, value, "a finite number above 0"))
-}
-
-/// # Errors
-/// When `value` is below `least`.
-pub(crate) fn at_least(kind: &str, name: &str, value: usize, least: usize) -> Result<()> {
-    if value >= least {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, name, value, format!("a whole number, {least} or more")))
 }
 
 /// Means and variances as smartcore computes them, E[x^2] - E[x]^2, where they hold enough digits.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model,
-    Parameter, Predicts, Record, Registry, Result, Shape, Train, check_prediction,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model, Parameter,
+    Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
+    parameter::{not_negative, positive},
+    softmax,
 };
 use smartcore::{
     linalg::basic::arrays::Array,
@@ -13,8 +15,8 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, call, check_finite, not_negative},
-    probabilities::{classes_from, predict_rows, softmax},
+    backend::{BACKEND, call, check_finite, codes},
+    probabilities::predict_rows,
 };
 
 /// Logistic regression by smartcore's L-BFGS: minimises the sum over rows of -log p(class) + alpha ||coefficients||^2 / 2, which is
@@ -76,10 +78,15 @@ impl Estimator for LogisticRegression {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let (n, p) = (train.nrows as u64, train.ncols as u64);
-        let model_bytes = 8 * (p + 1) * 16 + (size_of::<LogisticModel>() + 128) as u64;
-        // Class numbers in two widths and sorted; L-BFGS keeps 30 vectors of coefficients, here of up to sixteen classes.
-        FitCost { peak_bytes: 16 * n + 8 * 40 * (p + 1) * 4 + model_bytes, model_bytes }
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
+        let rows = if k == 2 { 1 } else { k };
+        let model_bytes = 8 * (p + 1) * rows + 8 * k + size_of::<LogisticModel>() as u64;
+        // Class numbers in two widths and sorted; L-BFGS keeps 30 vectors of coefficients.
+        FitCost { peak_bytes: 16 * n + 8 * 40 * (p + 1) * rows + model_bytes, model_bytes }
     }
 
     fn predicts(&self) -> Predicts {
@@ -89,11 +96,11 @@ impl Estimator for LogisticRegression {
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         not_negative(Self::KIND, "alpha", self.alpha)?;
         train.check_finite()?;
-        let Codes { codes, present, n_classes, .. } = Codes::new(train, cx)?;
-        let ncols = train.shape().ncols;
-        if let [class] = present[..] {
-            return Ok(Arc::new(ConstantModel::certain(ncols, class, n_classes)));
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
         }
+        let codes = codes(train, &present);
         let parameters = LogisticRegressionParameters::default().with_alpha(self.alpha);
         let (coefficients, intercepts) = call(Self::KIND, train.x(), |x| {
             let fitted = Backend::<f64, u32, SharedMatrix, Vec<u32>>::fit(x, &codes, parameters)?;
@@ -101,7 +108,7 @@ impl Estimator for LogisticRegression {
             Ok((values(fitted.coefficients()), values(fitted.intercept())))
         })?;
         check_finite(Self::KIND, "a coefficient", coefficients.iter().chain(&intercepts))?;
-        let model = LogisticModel { coefficients, intercepts, present, n_classes, n_inputs: ncols };
+        let model = LogisticModel { coefficients, intercepts, present, n_inputs: train.shape().ncols };
         model.check_optimum(train, self.alpha)?;
         Ok(Arc::new(model))
     }
@@ -113,8 +120,7 @@ pub struct LogisticModel {
     /// One row per class present, or a single row for two: the second's.
     coefficients: Vec<f64>,
     intercepts: Vec<f64>,
-    present: Vec<usize>,
-    n_classes: usize,
+    present: PresentClasses,
     n_inputs: usize,
 }
 
@@ -129,14 +135,13 @@ impl LogisticModel {
     pub fn from_record(record: &Record) -> Result<Self> {
         let bad = || Error::spec(Self::RECORD, "the parts of the saved model do not fit each other");
         let (coefficients, intercepts) = (record.array("coefficients")?, record.array("intercepts")?);
-        let (n_classes, n_inputs) = (record.count("classes")?, record.count("columns")?);
-        let present = classes_from(&record.array("present")?.data, n_classes).ok_or_else(bad)?;
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let rows = if present.len() == 2 { 1 } else { present.len() };
         if intercepts.data.len() != rows || coefficients.data.len() != rows * n_inputs || present.len() < 2 {
             return Err(bad());
         }
         let (coefficients, intercepts) = (coefficients.data.clone(), intercepts.data.clone());
-        Ok(Self { coefficients, intercepts, present, n_classes, n_inputs })
+        Ok(Self { coefficients, intercepts, present, n_inputs })
     }
 
     /// Probabilities of the classes present.
@@ -157,16 +162,15 @@ impl LogisticModel {
     /// That the gradient of the objective has nearly vanished, column by column in the column's own unit.
     fn check_optimum(&self, train: &Train<'_>, alpha: f64) -> Result<()> {
         let (k, p, n) = (self.present.len(), self.n_inputs, train.shape().nrows);
-        let mut code_of = vec![0; self.n_classes];
-        self.present.iter().enumerate().for_each(|(code, class)| code_of[*class] = code);
+        let mut codes = self.present.codes(train.y().flatten().copied());
         let (mut gradient, mut squares) = (vec![0.0; k * (p + 1)], vec![0.0; p + 1]);
         let (mut values, mut shares) = (vec![0.0; p + 1], vec![0.0; k]);
-        for (x, y) in train.x().segments().filter(|s| s.nrows() > 0).zip(train.y()) {
-            for (row, class) in y.iter().enumerate() {
+        for x in train.x().segments() {
+            for (row, code) in (0..x.nrows()).zip(&mut codes) {
                 x.copy_row_into(row, &mut values[..p]);
                 values[p] = 1.0;
                 self.probabilities(&values[..p], &mut shares);
-                shares[code_of[*class as usize]] -= 1.0;
+                shares[code] -= 1.0;
                 for (share, sums) in shares.iter().zip(gradient.chunks_exact_mut(p + 1)) {
                     sums.iter_mut().zip(&values).for_each(|(sum, v)| *sum += share * v);
                 }
@@ -205,7 +209,7 @@ impl Model for LogisticModel {
     }
 
     fn n_outputs(&self) -> usize {
-        self.n_classes
+        self.present.n_classes()
     }
 
     fn predict_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()> {
@@ -222,13 +226,11 @@ impl Model for LogisticModel {
     }
 
     fn to_record(&self) -> Result<Record> {
-        let present: Vec<f64> = self.present.iter().map(|c| *c as f64).collect();
-        Ok(Record::new(Self::RECORD)
-            .with_field("classes", self.n_classes)
+        let record = Record::new(Self::RECORD)
             .with_field("columns", self.n_inputs)
-            .with_array("present", &[present.len()], present)
             .with_array("coefficients", &[self.intercepts.len(), self.n_inputs], self.coefficients.clone())
-            .with_array("intercepts", &[self.intercepts.len()], self.intercepts.clone()))
+            .with_array("intercepts", &[self.intercepts.len()], self.intercepts.clone());
+        Ok(self.present.save(record))
     }
 }
 
@@ -249,7 +251,7 @@ pub(crate) fn register(registry: &mut Registry) {
                     return Err(Error::parameter(params.kind(), "alpha", params.number("alpha", 1.0)?, want));
                 }
                 let c = params.number("C", 1.0)?;
-                crate::backend::positive(params.kind(), "C", c)?;
+                positive(params.kind(), "C", c)?;
                 1.0 / c
             } else {
                 params.number("alpha", 1.0)?

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model,
-    Parameter, Predicts, Record, Registry, Result, Shape, Train, check_prediction,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model, Parameter,
+    Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
+    parameter::not_negative, softmax,
 };
 use smartcore::{
     linalg::basic::matrix::DenseMatrix,
@@ -18,8 +19,8 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, DIGITS_LOST, call, check_finite, failed, not_negative},
-    probabilities::{classes_from, predict_rows, softmax},
+    backend::{BACKEND, DIGITS_LOST, call, check_finite, codes, failed},
+    probabilities::predict_rows,
 };
 
 /// What a class makes of a column's value. Tables are classes present x columns.
@@ -52,8 +53,7 @@ pub struct NaiveBayesModel {
     learner: String,
     distribution: Distribution,
     log_priors: Vec<f64>,
-    present: Vec<usize>,
-    n_classes: usize,
+    present: PresentClasses,
     n_inputs: usize,
 }
 
@@ -75,7 +75,6 @@ impl NaiveBayesModel {
             distribution,
             log_priors: codes.counts.iter().map(|c| (*c as f64 / total as f64).ln()).collect(),
             present: codes.present.clone(),
-            n_classes: codes.n_classes,
             n_inputs,
         })
     }
@@ -122,8 +121,7 @@ impl NaiveBayesModel {
     pub fn from_record(record: &Record) -> Result<Self> {
         let bad = || Error::spec(Self::RECORD, "the parts of the saved model do not fit each other");
         let array = |name: &str| -> Result<Vec<f64>> { Ok(record.array(name)?.data.clone()) };
-        let (n_classes, n_inputs) = (record.count("classes")?, record.count("columns")?);
-        let present = classes_from(&array("present")?, n_classes).ok_or_else(bad)?;
+        let (n_inputs, present) = (record.count("columns")?, PresentClasses::load(record)?);
         let size = present.len() * n_inputs;
         let table = |name: &str| array(name).and_then(|t| if t.len() == size { Ok(t) } else { Err(bad()) });
         let distribution = match record.text("distribution")?.as_str() {
@@ -135,10 +133,11 @@ impl NaiveBayesModel {
             "multinomial" => Distribution::Multinomial { counts: table("counts")? },
             "categorical" => {
                 let categories = array("categories")?;
-                let starts = classes_from(&array("starts")?, categories.len() + 1).ok_or_else(bad)?;
+                let starts = record.whole_numbers("starts")?;
                 let whole =
                     starts.windows(2).all(|w| w[0] <= w[1] && (w[1] - w[0]) % present.len().max(1) == 0);
-                if starts.len() != n_inputs + 1 || !whole {
+                let inside = starts.last().is_some_and(|end| *end <= categories.len());
+                if starts.len() != n_inputs + 1 || !whole || !inside {
                     return Err(bad());
                 }
                 Distribution::Categorical { starts, categories }
@@ -149,7 +148,7 @@ impl NaiveBayesModel {
         if log_priors.len() != present.len() || present.is_empty() {
             return Err(bad());
         }
-        Ok(Self { learner: record.text("learner")?, distribution, log_priors, present, n_classes, n_inputs })
+        Ok(Self { learner: record.text("learner")?, distribution, log_priors, present, n_inputs })
     }
 }
 
@@ -159,7 +158,7 @@ impl Model for NaiveBayesModel {
     }
 
     fn n_outputs(&self) -> usize {
-        self.n_classes
+        self.present.n_classes()
     }
 
     fn predict_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()> {
@@ -196,10 +195,9 @@ impl Model for NaiveBayesModel {
         let shape = [k, self.n_inputs];
         let record = Record::new(Self::RECORD)
             .with_text("learner", &self.learner)
-            .with_field("classes", self.n_classes)
             .with_field("columns", self.n_inputs)
-            .with_array("present", &[k], numbers(&self.present))
             .with_array("log_priors", &[k], self.log_priors.clone());
+        let record = self.present.save(record);
         Ok(match &self.distribution {
             Distribution::Gaussian { means, variances } => record
                 .with_text("distribution", "gaussian")
@@ -258,25 +256,26 @@ fn whole_numbers(kind: &str, train: &Train<'_>, most: u32) -> Result<DenseMatrix
     DenseMatrix::new(nrows, ncols, values, false).map_err(|e| failed(kind, &e))
 }
 
-/// The class codes, or the constant model of a single class.
-enum Classes {
-    Several(Codes),
-    One(Arc<dyn Model>),
+/// smartcore's lists, one a class, as one table.
+fn table(lines: &[Vec<f64>]) -> Vec<f64> {
+    let mut values = Vec::with_capacity(lines.iter().map(Vec::len).sum());
+    lines.iter().for_each(|line| values.extend_from_slice(line));
+    values
 }
 
-fn classes(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Classes> {
-    train.check_finite()?;
-    let codes = Codes::new(train, cx)?;
-    if let [class] = codes.present[..] {
-        let model = ConstantModel::certain(train.shape().ncols, class, codes.n_classes);
-        return Ok(Classes::One(Arc::new(model)));
-    }
-    Ok(Classes::Several(codes))
+/// The target of training rows.
+struct Codes {
+    /// One per row.
+    codes: Vec<u32>,
+    present: PresentClasses,
+    /// Rows of each class present.
+    counts: Vec<u64>,
 }
 
-/// What the four types say to the engine alike; `$peak` maps rows and columns to bytes of a fit.
+/// What the four types say to the engine alike: `$values` of a class and column are kept, and `$peak` maps rows and columns to bytes
+/// of a fit besides those.
 macro_rules! naive_bayes {
-    ($name:ident, $kind:literal, $peak:expr) => {
+    ($name:ident, $kind:literal, $values:expr, $peak:expr) => {
         impl $name {
             const KIND: &'static str = $kind;
         }
@@ -291,12 +290,18 @@ macro_rules! naive_bayes {
             }
 
             fn cost(&self, train: Shape) -> FitCost {
-                let (n, p) = (train.nrows as u64, train.ncols as u64);
+                self.cost_with_classes(train, 2)
+            }
+
+            fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+                let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
                 let peak: fn(&Self, u64, u64) -> u64 = $peak;
-                // Tables of up to sixteen classes.
-                let model_bytes =
-                    16 * 16 * (p + 1) + (size_of::<NaiveBayesModel>() + Self::KIND.len()) as u64;
-                FitCost { peak_bytes: peak(self, n, p) + model_bytes, model_bytes }
+                let own = (size_of::<NaiveBayesModel>() + Self::KIND.len()) as u64;
+                // Each class has a prior and a number besides its values.
+                let model_bytes = 8 * k * ($values * p + 2) + own;
+                // smartcore's model stands beside ours, counts beside logarithms, with lists for each class.
+                let peak_bytes = peak(self, n, p) + 8 * k * (2 * $values * p + 16) + model_bytes;
+                FitCost { peak_bytes, model_bytes }
             }
 
             fn predicts(&self) -> Predicts {
@@ -305,10 +310,12 @@ macro_rules! naive_bayes {
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
-                let codes = match classes(train, cx)? {
-                    Classes::Several(codes) => codes,
-                    Classes::One(model) => return Ok(model),
-                };
+                train.check_finite()?;
+                let (present, counts) = PresentClasses::of(train, cx)?;
+                if let Some(model) = present.certain(train.shape().ncols) {
+                    return Ok(model);
+                }
+                let codes = Codes { codes: codes(train, &present), present, counts };
                 let distribution = self.distribution(train, &codes)?;
                 Ok(Arc::new(NaiveBayesModel::new(Self::KIND, &codes, train.shape().ncols, distribution)?))
             }
@@ -355,7 +362,6 @@ impl GaussianNb {
         let (means, mut variances) = call(Self::KIND, train.x(), |x| {
             type Backend = gaussian::GaussianNB<f64, u32, SharedMatrix, Vec<u32>>;
             let fitted = Backend::fit(x, &codes.codes, gaussian::GaussianNBParameters::default())?;
-            let table = |rows: &Vec<Vec<f64>>| rows.iter().flatten().copied().collect::<Vec<f64>>();
             Ok((table(fitted.theta()), table(fitted.var())))
         })?;
         let p = train.shape().ncols;
@@ -379,7 +385,7 @@ impl GaussianNb {
                         "{}: column {column} (from 0) varies too little about its mean {mean} in class {} for smartcore's \
                          formula; put native.center before",
                         Self::KIND,
-                        codes.present[at]
+                        codes.present.classes()[at]
                     )));
                 }
             }
@@ -395,7 +401,7 @@ impl GaussianNb {
                     "{}: column {} (from 0) is constant in class {}; give a var_smoothing, or drop it",
                     Self::KIND,
                     at % p,
-                    codes.present[at / p]
+                    codes.present.classes()[at / p]
                 )));
             }
         }
@@ -420,7 +426,7 @@ impl Default for GaussianNb {
 }
 
 // The rows sorted by class, a box and a handle for every row, class numbers three times.
-naive_bayes!(GaussianNb, "smartcore.gaussian_nb", |_, n, p| 8 * n * p + 120 * n + 4096);
+naive_bayes!(GaussianNb, "smartcore.gaussian_nb", 2, |_, n, p| 8 * n * p + 120 * n + 4096);
 
 const ALPHA: Parameter = Parameter::new("alpha", "1.0", "additive smoothing, above 0");
 
@@ -514,7 +520,7 @@ impl BernoulliNb {
         let ones = call(Self::KIND, train.x(), |x| {
             type Backend = bernoulli::BernoulliNB<f64, u32, SharedMatrix, Vec<u32>>;
             let fitted = Backend::fit(x, &codes.codes, parameters)?;
-            Ok(fitted.feature_log_prob().iter().flatten().copied().collect())
+            Ok(table(fitted.feature_log_prob()))
         })?;
         // Of 0 and 1, what is above a half is 1.
         Ok(Distribution::Bernoulli { ones, threshold: self.binarize.unwrap_or(0.5) })
@@ -522,7 +528,7 @@ impl BernoulliNb {
 }
 
 smoothed!(BernoulliNb);
-naive_bayes!(BernoulliNb, "smartcore.bernoulli_nb", |this, n, p| {
+naive_bayes!(BernoulliNb, "smartcore.bernoulli_nb", 1, |this, n, p| {
     if this.binarize.is_some() { 8 * n * p + 16 * n + 4096 } else { 16 * n + 4096 }
 });
 
@@ -555,14 +561,12 @@ impl MultinomialNb {
         let parameters = MultinomialNBParameters::default().with_alpha(self.alpha);
         type Backend = multinomial::MultinomialNB<u32, u32, DenseMatrix<u32>, Vec<u32>>;
         let fitted = Backend::fit(&x, &codes.codes, parameters).map_err(|e| failed(Self::KIND, &e))?;
-        Ok(Distribution::Multinomial {
-            counts: fitted.feature_log_prob().iter().flatten().copied().collect(),
-        })
+        Ok(Distribution::Multinomial { counts: table(fitted.feature_log_prob()) })
     }
 }
 
 smoothed!(MultinomialNb);
-naive_bayes!(MultinomialNb, "smartcore.multinomial_nb", |_, n, p| 4 * n * p + 16 * n + 4096);
+naive_bayes!(MultinomialNb, "smartcore.multinomial_nb", 1, |_, n, p| 4 * n * p + 16 * n + 4096);
 
 /// Naive Bayes of categories by smartcore's `CategoricalNB`, with scikit-learn's parameters. A column's categories are whole numbers
 /// from 0, up to 65,535.
@@ -599,19 +603,20 @@ impl CategoricalNb {
         type Backend = categorical::CategoricalNB<u32, DenseMatrix<u32>, Vec<u32>>;
         let fitted = Backend::fit(&x, &codes.codes, parameters).map_err(|e| failed(Self::KIND, &e))?;
         let tables = fitted.feature_log_prob();
-        let mut starts = vec![0];
+        let mut starts = Vec::with_capacity(tables.len() + 1);
+        starts.push(0);
         for (table, categories) in tables.iter().zip(fitted.n_categories()) {
             starts.push(starts[starts.len() - 1] + table.len() * categories);
         }
-        Ok(Distribution::Categorical {
-            starts,
-            categories: tables.iter().flatten().flatten().copied().collect(),
-        })
+        let mut categories = Vec::with_capacity(starts[tables.len()]);
+        categories.extend(tables.iter().flatten().flatten());
+        Ok(Distribution::Categorical { starts, categories })
     }
 }
 
 smoothed!(CategoricalNb);
-naive_bayes!(CategoricalNb, "smartcore.categorical_nb", |_, n, p| 4 * n * p + 24 * n + 16 * 1024);
+// A shape says nothing of categories: sixteen a column.
+naive_bayes!(CategoricalNb, "smartcore.categorical_nb", 16, |_, n, p| 4 * n * p + 24 * n + 4096);
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_kind(Kind {

@@ -6,16 +6,16 @@
 use std::{fmt, sync::Arc};
 
 use ensemble_core::{
-    Access, Built, ConstantModel, DenseTable, Error, ErrorKind, Estimator, FitContext, FitCost, KeptRows,
-    Kind, Loaded, MatMut, MatRef, Model, Order, Parameter, Params, Predicts, Record, Registry, Result, Rows,
-    Shape, Table, Train, check_prediction, class_counts, on_stack,
+    Access, Built, DenseTable, Error, ErrorKind, Estimator, FitContext, FitCost, KeptRows, Kind, Loaded,
+    MatMut, MatRef, Model, Order, Parameter, Params, Predicts, PresentClasses, Record, Registry, Result,
+    Rows, Shape, Table, Train, check_prediction, on_stack, parameter::at_least,
 };
 use smartcore::{
     algorithm::neighbour::{cover_tree::CoverTree, linear_search::LinearKNNSearch},
     metrics::distance::Distance,
 };
 
-use crate::backend::{BACKEND, at_least, failed};
+use crate::backend::{BACKEND, failed};
 
 /// How neighbours are found; both are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -666,12 +666,11 @@ impl Estimator for KNeighborsClassifier {
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.neighborhood.check(Self::KIND)?;
         train.check_finite()?;
-        let counts = class_counts(train, cx)?;
-        let mut present = (0..counts.len()).filter(|c| counts[*c] > 0);
-        if let (Some(class), None) = (present.next(), present.next()) {
-            return Ok(Arc::new(ConstantModel::certain(train.shape().ncols, class, counts.len())));
+        let (present, _) = PresentClasses::of(train, cx)?;
+        match present.certain(train.shape().ncols) {
+            Some(model) => Ok(model),
+            None => self.neighborhood.fit(Self::KIND, train, cx, Some(present.n_classes())),
         }
-        self.neighborhood.fit(Self::KIND, train, cx, Some(counts.len()))
     }
 
     fn predicts_slowly(&self) -> bool {

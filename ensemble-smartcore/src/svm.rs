@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model,
-    Order, Parameter, Params, Predicts, Record, Registry, Result, Shape, Train, check_prediction, on_stack,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model, Order,
+    Parameter, Params, Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
+    on_stack,
+    parameter::{at_least, finite, not_negative, positive},
 };
 use serde::{Deserialize, Serialize};
 use smartcore::{
@@ -21,8 +23,7 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, at_least, call, check_finite, failed, not_negative, positive, targets},
-    probabilities::classes_from,
+    backend::{BACKEND, call, check_finite, codes, failed, targets},
 };
 
 /// What two rows are compared by.
@@ -72,10 +73,7 @@ impl KernelOptions {
             positive(kind, "gamma", gamma)?;
         }
         at_least(kind, "degree", self.degree, 1)?;
-        if self.coef0.is_finite() {
-            return Ok(());
-        }
-        Err(Error::parameter(kind, "coef0", self.coef0, "a finite number"))
+        finite(kind, "coef0", self.coef0)
     }
 
     fn from_params(params: &Params) -> Result<Self> {
@@ -188,6 +186,8 @@ impl Machine {
         let mut machine: Machine =
             serde_json::from_slice(&serde_json::to_vec(fitted).map_err(odd)?).map_err(odd)?;
         machine.instances.iter_mut().for_each(Vec::shrink_to_fit);
+        machine.instances.shrink_to_fit();
+        machine.w.shrink_to_fit();
         Ok(machine)
     }
 
@@ -208,9 +208,8 @@ pub struct SvmModel {
     kernel: Kernel,
     /// One; or, for classes, one for every pair of those present, (0, 1), (0, 2), .., (1, 2), ..
     machines: Vec<Machine>,
-    /// The classes present; none for a target of numbers.
-    present: Vec<usize>,
-    n_classes: usize,
+    /// `None` for a target of numbers.
+    present: Option<PresentClasses>,
     n_inputs: usize,
 }
 
@@ -229,8 +228,8 @@ impl SvmModel {
     /// When a part is missing or does not fit the others.
     pub fn from_record(record: &Record) -> Result<Self> {
         let bad = || Error::spec(Self::RECORD, "the parts of the saved model do not fit each other");
-        let (n_classes, n_inputs) = (record.count("classes")?, record.count("columns")?);
-        let present = classes_from(&record.array("present")?.data, n_classes).ok_or_else(bad)?;
+        let n_inputs = record.count("columns")?;
+        let present = record.field("n_classes").ok().map(|_| PresentClasses::load(record)).transpose()?;
         let [gamma, degree, coef0] = record.array("kernel_parameters")?.data[..] else { return Err(bad()) };
         let kernel = Kernel::from_name(&record.text("kernel")?).ok_or_else(bad)?;
         let machines: Vec<Machine> = record
@@ -249,15 +248,12 @@ impl SvmModel {
                 })
             })
             .collect::<Result<_>>()?;
-        let pairs = present.len() * present.len().saturating_sub(1) / 2;
-        // No target of classes has fewer than two.
-        if machines.len() != if n_classes == 0 { 1 } else { pairs.max(1) }
-            || (n_classes > 0) != (present.len() > 1)
-        {
+        let pairs = present.as_ref().map_or(1, |p| p.len() * p.len().saturating_sub(1) / 2);
+        if machines.len() != pairs || pairs == 0 {
             return Err(bad());
         }
         let kernel = Kernel { kernel, gamma, degree, coef0 };
-        Ok(Self { learner: record.text("learner")?, kernel, machines, present, n_classes, n_inputs })
+        Ok(Self { learner: record.text("learner")?, kernel, machines, present, n_inputs })
     }
 }
 
@@ -271,20 +267,20 @@ impl Model for SvmModel {
     }
 
     fn n_outputs(&self) -> usize {
-        self.n_classes.max(1)
+        self.present.as_ref().map_or(1, PresentClasses::n_classes)
     }
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
         let mut values = vec![0.0; x.ncols()];
-        let k = self.present.len();
+        let k = self.present.as_ref().map_or(0, PresentClasses::len);
         let mut votes = vec![0u32; k];
         for row in 0..x.nrows() {
             x.copy_row_into(row, &mut values);
-            if self.n_classes == 0 {
+            let Some(present) = &self.present else {
                 out.set(row, 0, self.machines[0].value(&self.kernel, &values));
                 continue;
-            }
+            };
             votes.fill(0);
             let pairs = (0..k).flat_map(|low| (low + 1..k).map(move |high| (low, high)));
             for ((low, high), machine) in pairs.zip(&self.machines) {
@@ -293,8 +289,8 @@ impl Model for SvmModel {
                 votes[if positive == (k == 2) { high } else { low }] += 1;
             }
             let winner = (0..k).fold(0, |best, c| if votes[c] > votes[best] { c } else { best });
-            (0..self.n_classes).for_each(|class| out.set(row, class, 0.0));
-            out.set(row, self.present[winner], 1.0);
+            (0..present.n_classes()).for_each(|class| out.set(row, class, 0.0));
+            out.set(row, present.classes()[winner], 1.0);
         }
         Ok(())
     }
@@ -305,7 +301,6 @@ impl Model for SvmModel {
     }
 
     fn to_record(&self) -> Result<Record> {
-        let present: Vec<f64> = self.present.iter().map(|c| *c as f64).collect();
         let record = Record::new(Self::RECORD)
             .with_text("learner", &self.learner)
             .with_text("kernel", self.kernel.name())
@@ -314,9 +309,11 @@ impl Model for SvmModel {
                 &[3],
                 vec![self.kernel.gamma, self.kernel.degree, self.kernel.coef0],
             )
-            .with_field("classes", self.n_classes)
-            .with_field("columns", self.n_inputs)
-            .with_array("present", &[present.len()], present);
+            .with_field("columns", self.n_inputs);
+        let record = match &self.present {
+            Some(present) => present.save(record),
+            None => record,
+        };
         Ok(self.machines.iter().fold(record, |record, machine| {
             let vectors: Vec<f64> = machine.instances.iter().flatten().copied().collect();
             record.with_child(
@@ -513,8 +510,7 @@ impl Estimator for Svr {
             learner: Self::KIND.into(),
             kernel,
             machines: vec![machine],
-            present: Vec::new(),
-            n_classes: 0,
+            present: None,
             n_inputs: train.shape().ncols,
         }))
     }
@@ -626,9 +622,16 @@ impl Estimator for Svc {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let (n, p) = (train.nrows as u64, train.ncols as u64);
-        let model_bytes =
-            n * (8 * p + 40) + (size_of::<SvmModel>() + size_of::<Machine>() + Self::KIND.len()) as u64;
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
+        // A machine for every pair of classes, so that a row may support one machine for each other class.
+        let others = k.saturating_sub(1);
+        let machines = k * others / 2 * size_of::<Machine>() as u64;
+        let own = (size_of::<SvmModel>() + Self::KIND.len()) as u64 + 8 * k;
+        let model_bytes = others * n * (8 * p + 40) + 2 * machines + own;
         // A hash map of pairs at 25 bytes a slot, filled to seven eighths, beside its half while it grows; rows, twice.
         let slots = (n * n * 8 / 7 + 1).next_power_of_two();
         FitCost { peak_bytes: slots * 25 * 3 / 2 + 16 * n * p + 160 * n + 8192 + model_bytes, model_bytes }
@@ -641,11 +644,12 @@ impl Estimator for Svc {
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_finite()?;
-        let Codes { codes, present, counts, n_classes } = Codes::new(train, cx)?;
-        let ncols = train.shape().ncols;
-        if let [class] = present[..] {
-            return Ok(Arc::new(ConstantModel::certain(ncols, class, n_classes)));
+        let (present, counts) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
         }
+        let codes = codes(train, &present);
+        let ncols = train.shape().ncols;
         let kernel = self.kernel.on(train);
         self.check_size(train, &kernel)?;
         let seed = cx.seed_with(self.random_state);
@@ -681,8 +685,7 @@ impl Estimator for Svc {
             learner: Self::KIND.into(),
             kernel,
             machines,
-            present,
-            n_classes,
+            present: Some(present),
             n_inputs: ncols,
         }))
     }

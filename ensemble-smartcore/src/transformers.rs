@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Affine, Built, Error, FitContext, FitCost, FittedTransform, Kind, Parameter, Params, Registry,
-    Result, Shape, Train, Transformer,
+    Access, Affine, Built, Error, FitContext, FitCost, FittedTransform, Kind, Parameter, Params,
+    PresentClasses, Registry, Result, Shape, Train, Transformer, parameter::at_least,
 };
 use smartcore::{
     api::UnsupervisedEstimator,
@@ -19,7 +19,7 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, DIGITS_LOST, at_least, call, check_finite},
+    backend::{BACKEND, DIGITS_LOST, call, check_finite, codes},
 };
 
 /// The values of a matrix, row by row.
@@ -388,13 +388,14 @@ impl Transformer for Lda {
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         at_least(Self::KIND, "n_components", self.n_components, 1)?;
         train.check_finite()?;
-        let codes = Codes::new(train, cx)?;
+        let (present, _) = PresentClasses::of(train, cx)?;
+        let codes = codes(train, &present);
         let ncols = train.shape().ncols;
-        let most = (codes.present.len() - 1).min(ncols);
+        let most = (present.len() - 1).min(ncols);
         check_components(Self::KIND, self.n_components, most, "fewer than classes among the training rows")?;
         let parameters = LDAParameters::default().with_n_components(self.n_components);
         let projection = call(Self::KIND, train.x(), |x| {
-            LDA::<f64, SharedMatrix>::fit(x, &codes.codes, parameters).map(|lda| values(lda.scalings()))
+            LDA::<f64, SharedMatrix>::fit(x, &codes, parameters).map(|lda| values(lda.scalings()))
         });
         let projection = projection.map_err(|e| {
             let text = e.to_string();

@@ -91,7 +91,11 @@ fn fits_allocate_what_they_declare() {
                 ensemble_core::Shape { nrows: tables.rows.len(), ncols: mat.ncols() }
             };
             let (model, peak, kept) = tables.measure(|train, cx| learner.fit(train, cx).unwrap());
-            check(&format!("{} {what}", learner.kind()), learner.cost(shape), peak, kept, tight, faults);
+            let cost = match tables.n_classes {
+                0 => learner.cost(shape),
+                k => learner.cost_with_classes(shape, k),
+            };
+            check(&format!("{} {what}", learner.kind()), cost, peak, kept, tight, faults);
             let said = model.bytes() as f64;
             if said < 0.7 * kept - 1024.0 || said > 1.5 * kept + 4096.0 {
                 faults
@@ -167,6 +171,23 @@ fn fits_allocate_what_they_declare() {
         learner(name, &counts, &CategoricalNb::new(), true, &mut faults);
         let binary = Tables::new((n, p), order, k, |r, c| shifted(r, c).round().min(1.0), |r| (r % k) as f64);
         learner("binary", &binary, &BernoulliNb::new().binarize(None), true, &mut faults);
+    }
+    for k in [2, 30] {
+        let (n, p, what) = (3_000, 20, format!("{k} classes"));
+        let counts =
+            |r: usize, c: usize| (5.0 * noise(r * p + c)).floor() + if c == r % k % p { 1.0 } else { 0.0 };
+        let tables = Tables::new((n, p), Order::C, k, counts, |r| (r % k) as f64);
+        learner(&what, &tables, &GaussianNb::new(), true, &mut faults);
+        learner(&what, &tables, &BernoulliNb::new(), true, &mut faults);
+        learner(&what, &tables, &MultinomialNb::new(), true, &mut faults);
+        // A bound for any number of categories up to sixteen, and any tree and any number of support vectors.
+        learner(&what, &tables, &CategoricalNb::new(), false, &mut faults);
+        learner(&what, &tables, &DecisionTreeClassifier::new().max_depth(6), false, &mut faults);
+        let forest = RandomForestClassifier::new().n_estimators(5).max_depth(6);
+        learner(&what, &tables, &forest, false, &mut faults);
+        let tables = Tables::new((300, p), Order::C, k, counts, |r| (r % k) as f64);
+        learner(&what, &tables, &Svc::new(), false, &mut faults);
+        learner(&what, &tables, &LogisticRegression::new(), true, &mut faults);
     }
     let few = Tables::new((5_000, 4), Order::C, 0, |r, c| noise(r * 4 + c), |r| noise(r * 4));
     learner(

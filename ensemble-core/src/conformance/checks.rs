@@ -128,6 +128,7 @@ pub fn checks() -> &'static [Check] {
             REGRESSORS faults::constant_target: "a constant target is an error or a model of finite predictions",
             ALL memory::allocations_within_cost: "a fit allocates no more at once than cost() declares, at two sizes",
             ALL memory::model_within_cost: "a model keeps no more than cost() declares, at two sizes",
+            CLASSIFIERS memory::many_classes_within_cost: "a fit on many classes keeps to cost_with_classes() as one on two does",
             REGRESSORS predictions::beats_the_mean: "it predicts new rows of a smooth target better than the mean does",
             CLASSIFIERS classes::separates_blobs: "two and three classes that lie apart are told apart, 9 of 10 at least",
             CLASSIFIERS classes::rows_are_distributions: "probabilities are not negative and sum to 1, votes are a single 1",

@@ -2,7 +2,8 @@
 
 use super::{
     COST_SLACK, InMemory,
-    checks::{Bench, Checked, fail, skip},
+    capabilities::Values,
+    checks::{Bench, Checked, During, fail, skip},
     problem::Problem,
     subject::{Fit, Given},
 };
@@ -10,6 +11,13 @@ use crate::{estimator::FitCost, ledger::Bytes, mat::Shape, rows::Rows};
 
 /// Declared costs beyond this many times the measured one are noted.
 const GENEROUS: u64 = 4;
+
+/// Most classes of the check that asks for many, and rows for each.
+const CLASSES: usize = 100;
+const ROWS_PER_CLASS: usize = 10;
+
+/// Bytes by which a fit on many classes may pass its declared cost, when one on two classes keeps to it.
+const CLASSES_SLACK: u64 = 1 << 10;
 
 /// One fit, measured.
 struct Measured {
@@ -34,7 +42,7 @@ fn measure(bench: &Bench<'_>, problem: &Problem) -> Checked<Measured> {
     let tables = problem.tables(&InMemory, bench.order())?;
     let rows = Rows::all(problem.nrows());
     let shape = Shape { nrows: problem.nrows(), ncols: problem.ncols };
-    let declared = bench.subject.cost(shape);
+    let declared = bench.subject.cost(shape, problem.n_classes);
     // What a first call sets up for all others, as pools of threads, is no cost of a fit.
     drop(bench.subject.fit(Given::new(&tables, &rows))?);
     let before = meter.current_bytes();
@@ -81,6 +89,34 @@ pub(crate) fn model_within_cost(bench: &Bench<'_>) -> Checked {
             && model.bytes() > declared + COST_SLACK
         {
             return fail(measured.said("bytes() of the model,", model.bytes(), declared));
+        }
+    }
+    Ok(())
+}
+
+/// Rows of `k` classes whose values do not range wider for many: from -1 to 1, or as many counts as three classes have.
+fn classes(bench: &Bench<'_>, n: usize, k: usize) -> Problem {
+    let (capabilities, k) = (bench.capabilities, k as f64);
+    Problem::classes(0..n, k as usize, capabilities).with_x(|_, _, v| match capabilities.values {
+        Values::Counts => (v * 3.0 / k).floor(),
+        Values::Real | Values::Positive => v / (2.0 * k),
+    })
+}
+
+pub(crate) fn many_classes_within_cost(bench: &Bench<'_>) -> Checked {
+    let n = bench.problem.nrows().min(CLASSES * ROWS_PER_CLASS);
+    let k = n / ROWS_PER_CLASS;
+    let measure = |k| measure(bench, &classes(bench, n, k)).during(format!("{k} classes"));
+    let (two, many) = (measure(2)?, measure(k)?);
+    let peak = |m: &Measured| (m.peak, m.declared.peak_bytes + m.declared.model_bytes);
+    let model = |m: &Measured| (m.kept, m.declared.model_bytes);
+    for (what, two, (measured, declared)) in
+        [("peak", peak(&two), peak(&many)), ("model", model(&two), model(&many))]
+    {
+        // What does not grow with classes, both have.
+        let fixed = two.0.saturating_sub(two.1).min(COST_SLACK);
+        if measured > declared + fixed + CLASSES_SLACK {
+            return fail(format!("{k} classes: {}", many.said(what, measured, declared)));
         }
     }
     Ok(())

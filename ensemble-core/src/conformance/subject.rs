@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::problem::Tables;
 use crate::{
     error::Result,
-    estimator::{Access, Estimator, FitContext, FitCost, FittedTransform, MissingValues, Train, Transformer},
+    estimator::{
+        Access, Estimator, FitContext, FitCost, FittedTransform, MissingValues, Train, Transformer, cost_of,
+    },
     ledger::Ledger,
     mat::{MatMut, MatRef, Shape},
     model::Model,
@@ -69,9 +71,10 @@ impl Subject {
         }
     }
 
-    pub(crate) fn cost(&self, train: Shape) -> FitCost {
+    /// What a fit on a target of `n_classes` classes, or of numbers, is to allocate.
+    pub(crate) fn cost(&self, train: Shape, n_classes: Option<usize>) -> FitCost {
         match self {
-            Subject::Learner(l) => l.cost(train),
+            Subject::Learner(l) => cost_of(l.as_ref(), train, n_classes),
             Subject::Transformer(t) => t.cost(train),
         }
     }

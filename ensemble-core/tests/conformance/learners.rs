@@ -54,6 +54,7 @@ pub(crate) enum Fault {
     AllocatesMore,
     KeepsMore,
     PredictsBackwards,
+    DeclaresTwoClasses,
     FirstClassAlways,
     SumsToTwo,
     DropsMissingClasses,
@@ -283,9 +284,14 @@ impl Estimator for Nearest {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        // For a hundred classes.
-        let model_bytes = 100 * (8 * train.ncols as u64 + 20);
-        FitCost { peak_bytes: model_bytes, model_bytes }
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let n_classes = if self.fault == Fault::DeclaresTwoClasses { 2 } else { n_classes as u64 };
+        // Means, which classes are present, and their counts.
+        let model_bytes = n_classes * (8 * train.ncols as u64 + 1) + size_of::<NearestModel>() as u64;
+        FitCost { peak_bytes: 8 * n_classes + model_bytes, model_bytes }
     }
 
     fn predicts(&self) -> Predicts {

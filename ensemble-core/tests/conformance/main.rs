@@ -69,6 +69,7 @@ const MERGING: &[(Fault, &str)] =
     &[(Fault::ForgetsTheShift, "behind_a_map"), (Fault::MergesLess, "ensemble_fits_are_direct_fits")];
 
 const CLASSIFIERS: &[(Fault, &str)] = &[
+    (Fault::DeclaresTwoClasses, "many_classes_within_cost"),
     (Fault::FirstClassAlways, "separates_blobs"),
     (Fault::SumsToTwo, "rows_are_distributions"),
     (Fault::DropsMissingClasses, "missing_class"),

@@ -7,6 +7,7 @@ use ensemble_core::{
     Access, AffineShape, BLOCK_ROWS, Built, Error, ErrorKind, Estimator, FitContext, FitCost, Fitted, Kind,
     LinearModel, MOMENTS, MergeFit, Model, Moments, Order, Parameter, Params, Registry, Result, Root, Shape,
     Statistic, StatisticContext, Statistics, Train, fit_by_merging, on_stack,
+    parameter::{at_least, not_negative, positive, zero_to_one},
 };
 use smartcore::{
     error::Failed,
@@ -16,7 +17,7 @@ use smartcore::{
 
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, at_least, call, check_finite, failed, not_negative, positive, spread, targets},
+    backend::{BACKEND, call, check_finite, failed, spread, targets},
 };
 
 /// Rows that are equivalent to the training rows for a penalised fit, as smartcore takes them: columns that do not vary left out,
@@ -462,9 +463,7 @@ impl ElasticNet {
 
     fn check(&self) -> Result<()> {
         not_negative(Self::KIND, "alpha", self.alpha)?;
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter(Self::KIND, "l1_ratio", self.l1_ratio, "a number from 0 to 1"));
-        }
+        zero_to_one(Self::KIND, "l1_ratio", self.l1_ratio)?;
         self.stop.check(Self::KIND)
     }
 

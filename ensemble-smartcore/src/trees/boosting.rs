@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Built, Error, Estimator, FitContext, FitCost, Kind, Model, Parameter, Registry, Result, Shape,
     Train,
+    parameter::{at_least, finite, not_negative, positive, share},
 };
 use smartcore::xgboost::{XGRegressor, XGRegressorParameters};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, at_least, call, check_finite, not_negative, positive, targets},
+    backend::{BACKEND, call, check_finite, targets},
     nodes::Node,
 };
 
@@ -109,13 +110,8 @@ impl XgRegressor {
         positive(kind, "learning_rate", self.learning_rate)?;
         not_negative(kind, "reg_lambda", self.reg_lambda)?;
         not_negative(kind, "gamma", self.gamma)?;
-        if !self.base_score.is_finite() {
-            return Err(Error::parameter(kind, "base_score", self.base_score, "a finite number"));
-        }
-        if !(self.subsample > 0.0 && self.subsample <= 1.0) {
-            return Err(Error::parameter(kind, "subsample", self.subsample, "a share above 0 and at most 1"));
-        }
-        Ok(())
+        finite(kind, "base_score", self.base_score)?;
+        share(kind, "subsample", self.subsample)
     }
 
     /// Most leaves of one tree.

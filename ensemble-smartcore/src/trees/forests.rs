@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Model, Parameter, Params,
-    Predicts, Registry, Result, Shape, Train,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Model, Parameter, Params, Predicts,
+    PresentClasses, Registry, Result, Shape, Train,
+    parameter::{at_least, share},
 };
 use smartcore::ensemble::{extra_trees_regressor, random_forest_classifier, random_forest_regressor};
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, at_least, call, targets},
+    backend::{BACKEND, call, codes, targets},
     nodes::Node,
 };
 
@@ -53,9 +54,7 @@ impl MaxFeatures {
     fn check(self, kind: &str) -> Result<()> {
         match self {
             Self::Count(0) => Err(Error::parameter(kind, "max_features", 0, "1 or more columns")),
-            Self::Share(share) if !(share > 0.0 && share <= 1.0) => {
-                Err(Error::parameter(kind, "max_features", share, "a share above 0 and at most 1"))
-            }
+            Self::Share(of_all) => share(kind, "max_features", of_all),
             _ => Ok(()),
         }
     }
@@ -322,14 +321,19 @@ impl Estimator for RandomForestClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let k = n_classes as u64;
         let (n, p, n_trees) = (train.nrows as u64, train.ncols as u64, self.n_estimators as u64);
         let distinct = bootstrapped(n);
         let nodes = self.growth.nodes(distinct, n);
-        let own = (size_of::<TreesModel>() + Self::KIND.len()) as u64 + 4 * n_trees;
+        let own = (size_of::<TreesModel>() + Self::KIND.len()) as u64 + 4 * n_trees + 8 * k;
         let model_bytes = n_trees * nodes * size_of::<Node>() as u64 + own;
         let trees = n_trees * (doubled(nodes, 104) + 128);
         FitCost {
-            peak_bytes: (classification_bytes(&self.growth, distinct, n, p) + 12 * n + 4 * n + trees)
+            peak_bytes: (classification_bytes(&self.growth, distinct, n, p, k) + 12 * n + 4 * n + trees)
                 .max(4 * n + trees + model_bytes),
             model_bytes,
         }
@@ -346,11 +350,12 @@ impl Estimator for RandomForestClassifier {
         })?;
         train.check_finite()?;
         check_rows(Self::KIND, train)?;
-        let Codes { codes, present, n_classes, .. } = Codes::new(train, cx)?;
-        let (growth, ncols) = (&self.growth, train.shape().ncols);
-        if let [class] = present[..] {
-            return Ok(Arc::new(ConstantModel::certain(ncols, class, n_classes)));
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
         }
+        let codes = codes(train, &present);
+        let (growth, ncols) = (&self.growth, train.shape().ncols);
         let parameters = random_forest_classifier::RandomForestClassifierParameters {
             criterion: self.criterion.backend(),
             max_depth: growth.levels(),
@@ -365,7 +370,7 @@ impl Estimator for RandomForestClassifier {
             type Backend = random_forest_classifier::RandomForestClassifier<f64, u32, SharedMatrix, Vec<u32>>;
             nodes(&Backend::fit(x, &codes, parameters)?)
         })?;
-        Ok(Arc::new(TreesModel::new(Self::KIND, ncols, trees, Output::Votes { classes: present, n_classes })))
+        Ok(Arc::new(TreesModel::new(Self::KIND, ncols, trees, Output::Votes(present))))
     }
 
     fn predicts_slowly(&self) -> bool {

@@ -1,8 +1,6 @@
 //! How far trees grow: the parameters that all of them share, in scikit-learn's meaning, and the bytes they lead to.
 
-use ensemble_core::{Error, Parameter, Params, Result};
-
-use crate::backend::at_least;
+use ensemble_core::{Error, Parameter, Params, Result, parameter::at_least};
 
 /// What a classification tree measures the quality of a split by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

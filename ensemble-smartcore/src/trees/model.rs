@@ -1,6 +1,6 @@
 //! Fitted trees as a flat list of nodes, whatever grew them.
 
-use ensemble_core::{Error, MatMut, MatRef, Model, Record, Result, Train, check_prediction};
+use ensemble_core::{Error, MatMut, MatRef, Model, PresentClasses, Record, Result, Train, check_prediction};
 
 use crate::nodes::{Node, Nodes};
 
@@ -11,8 +11,8 @@ pub(crate) enum Output {
     Mean,
     /// `base` plus `rate` times every leaf's value.
     Boosted { base: f64, rate: f64 },
-    /// The share of trees that decide for each class; `classes` says which the leaves' codes are.
-    Votes { classes: Vec<usize>, n_classes: usize },
+    /// The share of trees that decide for each class; a leaf's value is the code of one.
+    Votes(PresentClasses),
     /// The classes of the training rows in the leaf; a leaf's value is its place in the list.
     Shares(Shares),
 }
@@ -147,11 +147,9 @@ impl TreesModel {
                 Output::Boosted { base, rate }
             }
             "votes" => {
-                let n_classes = record.count("classes")?;
-                let classes: Vec<usize> =
-                    wholes("present", n_classes)?.into_iter().map(|c| c as usize).collect();
-                leaves_below(classes.len())?;
-                Output::Votes { classes, n_classes }
+                let present = PresentClasses::load(record)?;
+                leaves_below(present.len())?;
+                Output::Votes(present)
             }
             "shares" => {
                 let n_classes = record.count("classes")?;
@@ -191,7 +189,7 @@ impl Model for TreesModel {
     fn n_outputs(&self) -> usize {
         match &self.output {
             Output::Mean | Output::Boosted { .. } => 1,
-            Output::Votes { n_classes, .. } => *n_classes,
+            Output::Votes(present) => present.n_classes(),
             Output::Shares(shares) => shares.n_classes,
         }
     }
@@ -212,9 +210,9 @@ impl Model for TreesModel {
                 Output::Boosted { base, rate } => {
                     out.set(row, 0, values.fold(*base, |sum, v| sum + rate * v));
                 }
-                Output::Votes { classes, .. } => {
+                Output::Votes(present) => {
                     votes.fill(0);
-                    values.for_each(|code| votes[classes[code as usize]] += 1);
+                    values.for_each(|code| votes[present.classes()[code as usize]] += 1);
                     for (class, count) in votes.iter().enumerate() {
                         out.set(row, class, f64::from(*count) / roots.len() as f64);
                     }
@@ -236,7 +234,7 @@ impl Model for TreesModel {
     fn bytes(&self) -> u64 {
         let output = match &self.output {
             Output::Mean | Output::Boosted { .. } => 0,
-            Output::Votes { classes, .. } => 8 * classes.len(),
+            Output::Votes(present) => 8 * present.len(),
             Output::Shares(s) => 4 * (s.starts.len() + s.classes.len()) + 8 * s.shares.len(),
         };
         (size_of::<Self>()
@@ -264,10 +262,7 @@ impl Model for TreesModel {
             Output::Boosted { base, rate } => {
                 record.with_text("output", "boosted").with_array("boosted", &[2], vec![*base, *rate])
             }
-            Output::Votes { classes, n_classes } => record
-                .with_text("output", "votes")
-                .with_field("classes", *n_classes)
-                .with_array("present", &[classes.len()], classes.iter().map(|c| *c as f64).collect()),
+            Output::Votes(present) => present.save(record.with_text("output", "votes")),
             Output::Shares(Shares { starts, classes, shares, n_classes }) => record
                 .with_text("output", "shares")
                 .with_field("classes", *n_classes)

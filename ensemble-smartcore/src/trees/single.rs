@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, ConstantModel, Error, Estimator, FitContext, FitCost, Kind, Model, Predicts, Registry,
+    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Model, Predicts, PresentClasses, Registry,
     Result, Shape, Train,
 };
 use smartcore::tree::{decision_tree_classifier, decision_tree_regressor};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     SharedMatrix,
-    backend::{BACKEND, Codes, call, targets},
+    backend::{BACKEND, call, codes, targets},
     nodes::{Node, Nodes},
 };
 
@@ -150,11 +150,18 @@ impl DecisionTreeClassifier {
     }
 }
 
-/// Bytes of growing one classification tree: `distinct` rows of `n` in the sample.
-pub(super) fn classification_bytes(growth: &Growth, distinct: u64, n: u64, p: u64) -> u64 {
+/// Bytes of growing one classification tree of `k` classes: `distinct` rows of `n` in the sample.
+pub(super) fn classification_bytes(growth: &Growth, distinct: u64, n: u64, p: u64, k: u64) -> u64 {
     let grown = doubled(growth.nodes(distinct, n), 104);
-    // Columns' orders, the waiting nodes' counts and the two of the node being split, classes three times.
-    8 * n * p + growth.waiting(distinct, n) * (8 * n + 160) + 16 * n + 16 * n + grown + grown / 2 + 128 * p
+    // Columns' orders, the waiting nodes' counts and the two of the node being split, classes three times; and counts of classes.
+    8 * n * p
+        + growth.waiting(distinct, n) * (8 * n + 160)
+        + 16 * n
+        + 16 * n
+        + grown
+        + grown / 2
+        + 128 * p
+        + 64 * k
 }
 
 impl Estimator for DecisionTreeClassifier {
@@ -167,16 +174,22 @@ impl Estimator for DecisionTreeClassifier {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let (n, p) = (train.nrows as u64, train.ncols as u64);
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let (n, p, k) = (train.nrows as u64, train.ncols as u64, n_classes as u64);
         let nodes = self.growth.nodes(n, n);
-        let pairs = n.min(nodes * ensemble_core::MAX_CLASSES as u64);
+        let leaves = nodes.div_ceil(2);
+        // A leaf's list starts somewhere, and names the classes of its rows.
         let model_bytes = nodes * size_of::<Node>() as u64
-            + 2 * nodes
+            + 4 * (leaves + 1)
+            + 12 * n.min(leaves * k)
             + 4
-            + 12 * pairs.min(4 * nodes)
             + (size_of::<TreesModel>() + Self::KIND.len() + 8) as u64;
         FitCost {
-            peak_bytes: (4 * n + classification_bytes(&self.growth, n, n, p)).max(12 * n + model_bytes),
+            peak_bytes: (4 * n + classification_bytes(&self.growth, n, n, p, k))
+                .max(12 * n + nodes + model_bytes),
             model_bytes,
         }
     }
@@ -189,10 +202,11 @@ impl Estimator for DecisionTreeClassifier {
         self.growth.check(Self::KIND)?;
         train.check_finite()?;
         check_rows(Self::KIND, train)?;
-        let Codes { codes, present, n_classes, .. } = Codes::new(train, cx)?;
-        if let [class] = present[..] {
-            return Ok(Arc::new(ConstantModel::certain(train.shape().ncols, class, n_classes)));
+        let (present, _) = PresentClasses::of(train, cx)?;
+        if let Some(model) = present.certain(train.shape().ncols) {
+            return Ok(model);
         }
+        let codes = codes(train, &present);
         let growth = &self.growth;
         let parameters = decision_tree_classifier::DecisionTreeClassifierParameters {
             criterion: self.criterion.backend(),
@@ -205,7 +219,7 @@ impl Estimator for DecisionTreeClassifier {
             type Backend = decision_tree_classifier::DecisionTreeClassifier<f64, u32, SharedMatrix, Vec<u32>>;
             nodes(&Backend::fit(x, &codes, parameters)?)
         })?;
-        Ok(Arc::new(TreesModel::with_shares(Self::KIND, trees, train, n_classes)?))
+        Ok(Arc::new(TreesModel::with_shares(Self::KIND, trees, train, present.n_classes())?))
     }
 }
 
