@@ -155,19 +155,23 @@ fn neighbors(c: &mut Criterion) {
     group.finish();
 }
 
-/// The program `ensemble`, where it was built beside the benches.
-fn program() -> Option<PathBuf> {
-    let bench = std::env::current_exe().ok()?;
-    Some(bench.parent()?.parent()?.join("ensemble")).filter(|p| p.exists())
+/// The program `ensemble`, built first where it is not.
+fn program() -> PathBuf {
+    // Benches lie in target/release/deps.
+    let bench = std::env::current_exe().unwrap();
+    let folder = |up| bench.ancestors().nth(up).unwrap();
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "--package", "ensemble-cli", "--target-dir"])
+        .arg(folder(3))
+        .status();
+    assert!(built.unwrap().success(), "the program `ensemble` could not be built");
+    folder(2).join("ensemble")
 }
 
 /// CSV to a mapped table. The import is the program's own and no library's, so the program is what runs: it plans a fit, for which
 /// it imports, and starting it is in the figure (a millisecond or two).
 fn csv_import(c: &mut Criterion) {
-    let Some(program) = program() else {
-        eprintln!("csv_import: absent (build the program first: cargo build --release -p ensemble-cli)");
-        return;
-    };
+    let program = program();
     let mut group = c.benchmark_group("csv_import");
     group.sample_size(10);
     let (nrows, ncols) = (50_000, 20);

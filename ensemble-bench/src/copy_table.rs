@@ -33,6 +33,8 @@ const ROWS: usize = 5 * 4096;
 /// For learners whose cost grows with the square of the rows.
 const FEW_ROWS: usize = 5 * 512;
 const COLUMNS: usize = 20;
+/// Classes of the targets of classifiers.
+const CLASSES: usize = 3;
 const FOLD: usize = 2;
 /// A fit that would allocate more than this is measured on few rows.
 const LARGE: u64 = 2 << 30;
@@ -158,7 +160,7 @@ impl Subject {
 
     fn cost(&self, train: Shape) -> u64 {
         match self {
-            Subject::Learner(l) => l.cost(train).peak_bytes,
+            Subject::Learner(l) => l.cost_with_classes(train, CLASSES).peak_bytes,
             Subject::Transformer(t) => t.cost(train).peak_bytes,
         }
     }
@@ -234,7 +236,7 @@ fn measure(
     let cx = FitContext {
         table: handle.as_ref(),
         target: target.as_ref(),
-        n_classes: classes.then_some(3),
+        n_classes: classes.then_some(CLASSES),
         ..FitContext::alone(&Heap, &ledger)
     };
     let (allocated, seconds) = match subject.access() {

@@ -220,6 +220,22 @@ impl<'a> Points<'a> {
         let (rows, row) = self.locate(position);
         rows.get(row, column)
     }
+
+    /// One column by position.
+    pub(super) fn column(&self, column: usize) -> impl Fn(u32) -> f64 + Copy + 'a {
+        let points = *self;
+        let strided = match self {
+            Points::Run(rows) => {
+                let step = if rows.order() == Order::C { rows.stride() } else { 1 };
+                Some((rows.column_view(column).data(), step))
+            }
+            Points::Runs(..) => None,
+        };
+        move |position| match strided {
+            Some((values, step)) => values[position as usize * step],
+            None => points.get(position, column),
+        }
+    }
 }
 
 /// Σ (a - b)², in the order of the columns.

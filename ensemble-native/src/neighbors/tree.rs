@@ -15,7 +15,7 @@ pub(super) const MAX_COLUMNS: usize = 15;
 pub(super) const LEAF: usize = 16;
 
 /// Rows of a part that is cut by exact medians of values copied beside each other; larger ones by those of a sample.
-const LOCAL: usize = 4096;
+const LOCAL: usize = 16384;
 
 /// Rows of a sample.
 const SAMPLE: usize = 255;
@@ -68,7 +68,7 @@ impl Tree {
         let mut nodes = Vec::new();
         Builder { points, units }.part(&mut positions, &mut room, 0, &mut nodes);
         nodes.shrink_to_fit();
-        let hull = (0..units.len()).map(|j| range((0..nrows as u32).map(|p| points.get(p, j)))).collect();
+        let hull = (0..units.len()).map(|j| range((0..nrows as u32).map(points.column(j)))).collect();
         Self { positions, nodes, hull }
     }
 
@@ -107,13 +107,8 @@ impl Builder<'_> {
             nodes.push(Node::Leaf { start, end: start + positions.len() as u32, alike: true });
             return;
         };
-        let cut = self.partition(positions, room, column, pivot);
+        let (cut, last, least) = self.partition(positions, room, column, pivot);
         let (first, second) = positions.split_at_mut(cut);
-        let bound = |part: &[u32], take: fn(f64, f64) -> f64, none: f64| {
-            part.iter().map(|p| self.points.get(*p, column)).fold(none, take)
-        };
-        let (last, least) =
-            (bound(first, f64::max, f64::NEG_INFINITY), bound(second, f64::min, f64::INFINITY));
         let (first_room, second_room) = room.split_at_mut(cut);
         let mut behind = Vec::new();
         let cut_node = nodes.len();
@@ -154,37 +149,43 @@ impl Builder<'_> {
         widest(positions.len(), self.units, value)
     }
 
-    /// Put values below `pivot` first and values above it last, keeping the order within, and say where to cut: in the
-    /// middle, or as near to it as equal values allow being on both sides.
-    fn partition(&self, positions: &mut [u32], room: &mut [u32], column: usize, pivot: f64) -> usize {
-        let n = positions.len();
-        let (mut below, mut equal, mut above) = (0, 0, 0);
-        for at in 0..n {
-            let position = positions[at];
-            let value = self.points.get(position, column);
-            if value < pivot {
-                positions[below] = position;
-                below += 1;
-            } else if value == pivot {
-                room[equal] = position;
-                equal += 1;
-            } else {
-                above += 1;
-                room[n - above] = position;
+    /// Put values below `pivot` first and values above it last, keeping the order within, and cut in the middle, or as near to
+    /// it as equal values allow being on both sides. Says where, the last value before the cut and the first behind it.
+    fn partition(
+        &self,
+        positions: &mut [u32],
+        room: &mut [u32],
+        column: usize,
+        pivot: f64,
+    ) -> (usize, f64, f64) {
+        let (n, value) = (positions.len(), self.points.column(column));
+        let (mut last, mut first) = (f64::NEG_INFINITY, f64::INFINITY);
+        let mut cut = part_stably(positions, room, |p| {
+            let value = value(p);
+            let before = value < pivot;
+            last = last.max(if before { value } else { f64::NEG_INFINITY });
+            first = first.min(if before { f64::INFINITY } else { value });
+            before
+        });
+        if cut < n / 2 - n / LEAST_SHARE {
+            // Values that equal the pivot go to both sides.
+            let equal = part_stably(&mut positions[cut..], room, |p| value(p) == pivot);
+            let middle = (n / 2).min(cut + equal);
+            if middle > cut {
+                last = pivot;
             }
+            if middle == cut + equal {
+                first = range(positions[middle..].iter().map(|p| value(*p))).0;
+            }
+            cut = middle;
         }
-        positions[below..below + equal].copy_from_slice(&room[..equal]);
-        for (slot, position) in positions[below + equal..].iter_mut().zip(room[n - above..].iter().rev()) {
-            *slot = *position;
-        }
-        let cut = (n / 2).clamp(below, below + equal);
         if cut.min(n - cut) >= n / LEAST_SHARE {
-            return cut;
+            return (cut, last, first);
         }
         // The sample told lies.
-        let value = |p: &u32| self.points.get(*p, column);
-        positions.select_nth_unstable_by(n / 2, |a, b| value(a).total_cmp(&value(b)));
-        n / 2
+        let (first, middle, _) =
+            positions.select_nth_unstable_by(n / 2, |a, b| value(*a).total_cmp(&value(*b)));
+        (n / 2, range(first.iter().map(|p| value(*p))).1, value(*middle))
     }
 
     /// As [`Builder::part`], with the values copied beside each other.
@@ -192,9 +193,12 @@ impl Builder<'_> {
         let ncols = self.units.len();
         // Nearly always they are sorted. Alike rows come in order only if they are.
         positions.sort_unstable();
-        let mut values = Vec::with_capacity(positions.len() * ncols);
-        for position in positions.iter() {
-            values.extend((0..ncols).map(|j| self.points.get(*position, j)));
+        let mut values = vec![0.0; positions.len() * ncols];
+        for column in 0..ncols {
+            let value = self.points.column(column);
+            for (slot, position) in values[column..].iter_mut().step_by(ncols).zip(positions.iter()) {
+                *slot = value(*position);
+            }
         }
         let mut order: Vec<u16> = (0..positions.len() as u16).collect();
         let sorted = Vec::from_iter(positions.iter().copied());
@@ -243,6 +247,22 @@ fn widest(n: usize, units: &[f64], value: impl Fn(usize, usize) -> f64) -> Optio
         .filter_map(|column| Some((column, spread(column)?)))
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(column, _)| column)
+}
+
+/// Put the positions that are `before` first, keeping the order within both sorts, and say how many. Branches that nobody can
+/// foretell would cost more than writing everything twice.
+fn part_stably(positions: &mut [u32], room: &mut [u32], mut before: impl FnMut(u32) -> bool) -> usize {
+    let (mut first, mut second) = (0, 0);
+    for at in 0..positions.len() {
+        let position = positions[at];
+        let goes_first = before(position);
+        positions[first] = position;
+        room[second] = position;
+        first += usize::from(goes_first);
+        second += usize::from(!goes_first);
+    }
+    positions[first..].copy_from_slice(&room[..second]);
+    first
 }
 
 /// The least and the greatest.
@@ -316,8 +336,8 @@ mod tests {
         let points = Points::Run(MatRef::column_vector(&values));
         let builder = Builder { points: &points, units: &[1.0] };
         let mut positions: Vec<u32> = (0..10_000).collect();
-        let cut = builder.partition(&mut positions, &mut vec![0; 10_000], 0, 3.0);
-        assert_eq!(cut, 5000);
+        let (cut, last, first) = builder.partition(&mut positions, &mut vec![0; 10_000], 0, 3.0);
+        assert_eq!((cut, last, first), (5000, 4999.0, 5000.0));
         assert!(positions[..cut].iter().all(|p| points.get(*p, 0) < 5000.0));
     }
 }

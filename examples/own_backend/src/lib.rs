@@ -86,8 +86,6 @@ pub struct NearestCentroid;
 
 impl NearestCentroid {
     const KIND: &'static str = "example.nearest_centroid";
-    /// A plan does not know the number of classes; so many are allowed for.
-    const CLASSES: usize = 100;
 }
 
 impl Estimator for NearestCentroid {
@@ -104,7 +102,11 @@ impl Estimator for NearestCentroid {
     }
 
     fn cost(&self, train: Shape) -> FitCost {
-        let model_bytes = (Self::CLASSES * (8 * train.ncols + 16) + size_of::<Centroids>()) as u64;
+        self.cost_with_classes(train, 2)
+    }
+
+    fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
+        let model_bytes = (n_classes * (8 * train.ncols + 16) + size_of::<Centroids>()) as u64;
         FitCost { peak_bytes: 0, model_bytes }
     }
 
