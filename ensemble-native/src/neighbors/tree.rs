@@ -1,8 +1,8 @@
 //! A k-d tree over one fold that holds positions and no points: the rows are read where they lie.
 //!
-//! Leaves of a few rows, cut where the rows spread most (Friedman, Bentley and Finkel, "An Algorithm for Finding Best Matches
-//! in Logarithmic Expected Time", 1977). Values must be finite. Every cut keeps the last value before it and the first one behind it, so that a query
-//! knows how far it is from either side.
+//! Leaves of a few rows, cut in the middle of the column in which the rows spread most (Friedman, Bentley and Finkel, "An
+//! Algorithm for Finding Best Matches in Logarithmic Expected Time", 1977). Every cut keeps the last value before it and the
+//! first one behind it, so that a query knows how far it is from either side. Values must be finite.
 
 use rayon::join;
 
@@ -31,7 +31,8 @@ pub(super) fn tree_bytes(nrows: usize) -> u64 {
 
 /// Bytes that building such a tree takes beside it, at most.
 pub(super) fn build_bytes(nrows: usize, ncols: usize) -> u64 {
-    let local = LOCAL.min(nrows) * ncols * size_of::<f64>() * rayon::current_num_threads();
+    // Values, and their order before and after.
+    let local = LOCAL.min(nrows) * (ncols * 8 + 6) * rayon::current_num_threads();
     // Room to partition in, and nodes of parts on their way into one list.
     (local + nrows * size_of::<u32>()) as u64 + 2 * tree_bytes(nrows)
 }
@@ -86,7 +87,8 @@ impl Tree {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.positions.capacity() * size_of::<u32>() + self.nodes.capacity() * size_of::<Node>()) as u64
+        let nodes = self.nodes.capacity() * size_of::<Node>();
+        (self.positions.capacity() * size_of::<u32>() + nodes + self.hull.len() * 16) as u64
     }
 }
 
