@@ -181,8 +181,9 @@ impl Bench {
         Ok(beyond)
     }
 
-    /// Machine, versions, verdicts and commands, behind the experiments.
+    /// Verdicts, machine and versions before the experiments, and commands behind them.
     pub(crate) fn close(&mut self) {
+        let first = self.report.len();
         self.report.heading("What it must show");
         let row = |v: &Verdict| {
             let held = if v.held { "yes" } else { "NO" };
@@ -214,9 +215,24 @@ impl Bench {
         if !absent.is_empty() {
             self.report.text(format!("Peers: {}.", absent.join("; ")));
         }
+        // Behind the sentence that says how the report was made.
+        self.report.bring_forward(first, 1);
         self.report.heading("Commands");
         self.report.text("Every measured process, in order. Folders are left out.");
         self.report.commands(std::mem::take(&mut self.commands));
+    }
+
+    /// Run an experiment. What stops it is told in the report and fails the program; the others run all the same.
+    pub(crate) fn run(&mut self, name: &str, experiment: fn(&mut Self) -> Result<()>) {
+        if let Err(error) = experiment(self) {
+            self.report.text(format!("Stopped here: {error}"));
+            self.must.push(Verdict {
+                what: format!("experiment `{name}` runs to its end"),
+                measured: error.to_string(),
+                bar: "it does".into(),
+                held: false,
+            });
+        }
     }
 
     /// Whether everything that must hold does.
@@ -254,6 +270,10 @@ fn machine() -> Vec<Vec<String>> {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = field(&read("/proc/meminfo"), "MemTotal");
+    let memory = match memory.trim_end_matches(" kB").parse::<f64>() {
+        Ok(kib) => format!("{:.1} GiB", kib / f64::from(1 << 20)),
+        Err(_) => memory,
+    };
     vec![
         vec!["processor".into(), format!("{}, {cores} cores", field(&read("/proc/cpuinfo"), "model name"))],
         vec!["memory".into(), memory],

@@ -90,12 +90,12 @@ struct Options {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        What::All(o) => bench(&o, &[hold, profile, compare, folds, limit]),
-        What::Hold(o) => bench(&o, &[hold]),
-        What::Profile(o) => bench(&o, &[profile]),
-        What::Compare(o) => bench(&o, &[compare]),
-        What::Folds(o) => bench(&o, &[folds]),
-        What::Limit(o) => bench(&o, &[limit]),
+        What::All(o) => bench(&o, &EXPERIMENTS),
+        What::Hold(o) => bench(&o, &EXPERIMENTS[0..1]),
+        What::Profile(o) => bench(&o, &EXPERIMENTS[1..2]),
+        What::Compare(o) => bench(&o, &EXPERIMENTS[2..3]),
+        What::Folds(o) => bench(&o, &EXPERIMENTS[3..4]),
+        What::Limit(o) => bench(&o, &EXPERIMENTS[4..5]),
         What::Peers { setup, peers } => list_peers(&peers, setup),
         What::Subject { text } => subject::run(&text).map(|()| true),
     };
@@ -112,7 +112,10 @@ fn main() -> ExitCode {
 
 use experiments::{compare, folds, hold, limit, profile};
 
-type Experiment = fn(&mut Bench) -> Result<()>;
+type Experiment = (&'static str, fn(&mut Bench) -> Result<()>);
+
+const EXPERIMENTS: [Experiment; 5] =
+    [("hold", hold), ("profile", profile), ("compare", compare), ("folds", folds), ("limit", limit)];
 
 /// Run experiments, write and print the report; whether everything holds that must.
 fn bench(options: &Options, experiments: &[Experiment]) -> Result<bool> {
@@ -132,12 +135,12 @@ fn bench(options: &Options, experiments: &[Experiment]) -> Result<bool> {
     let mut bench = Bench::new(sizes, folder.path(), peers, &title);
     bench.ceiling = options.ceiling.saturating_mul(1 << 20);
     bench.report.text(format!(
-        "Made by `ensemble-bench {}`. Every figure was measured in this run, on the machine named at the end, each subject in a process \
+        "Made by `ensemble-bench {}`. Every figure was measured in this run, on the machine named below, each subject in a process \
          of its own that was watched from outside.",
         std::env::args().skip(1).collect::<Vec<_>>().join(" ")
     ));
-    for experiment in experiments {
-        experiment(&mut bench)?;
+    for (name, experiment) in experiments {
+        bench.run(name, *experiment);
     }
     bench.close();
     bench.report.write(&options.report)?;

@@ -53,6 +53,17 @@ impl Report {
         self.recordings.push((name.into(), recording.clone()));
     }
 
+    /// Parts so far.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Move the parts from `first` on before part `to`.
+    pub(crate) fn bring_forward(&mut self, first: usize, to: usize) {
+        let moved = self.parts.len() - first;
+        self.parts[to..].rotate_right(moved);
+    }
+
     pub(crate) fn commands(&mut self, commands: Vec<String>) {
         self.parts.push(Part::Commands(commands));
     }
@@ -120,12 +131,13 @@ impl Report {
                 Part::Heading(h) => writeln!(text, "<h2>{}</h2>", escape(h)),
                 Part::Text(t) => writeln!(text, "<p>{}</p>", with_code(t)),
                 Part::Table { head, rows } => {
+                    let numbers: Vec<bool> = (0..head.len()).map(|j| holds_numbers(rows, j)).collect();
                     let cells = |row: &[String], tag: &str| -> String {
-                        let cell = |c: &String| {
-                            let class = if number_like(c) { " class=\"n\"" } else { "" };
+                        let cell = |(c, numbers): (&String, &bool)| {
+                            let class = if *numbers { " class=\"n\"" } else { "" };
                             format!("<{tag}{class}>{}</{tag}>", with_code(c))
                         };
-                        row.iter().map(cell).collect()
+                        row.iter().zip(&numbers).map(cell).collect()
                     };
                     let body: String =
                         rows.iter().map(|r| format!("<tr>{}</tr>\n", cells(r, "td"))).collect();
@@ -150,7 +162,8 @@ impl Report {
                     )
                 }
                 Part::Commands(commands) => {
-                    writeln!(text, "<pre>{}</pre>", escape(&commands.join("\n")))
+                    let commands = escape(&commands.join("\n"));
+                    writeln!(text, "<details><summary>Show them</summary><pre>{commands}</pre></details>")
                 }
             };
         }
@@ -168,8 +181,14 @@ table{border-collapse:collapse;font-size:13px}\nth,td{padding:3px 10px;border-bo
 figure{margin:1.5em 0}\nfigure svg{max-width:100%;height:auto}\nfigcaption{color:#666;font-size:13px}\n\
 pre,code{background:#f5f5f5;font-size:12px}\npre{padding:1em;overflow-x:auto}\n</style>\n";
 
-fn number_like(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') || text == "absent"
+/// Whether the cells of a column are numbers with their units, or have none.
+fn holds_numbers(rows: &[Vec<String>], column: usize) -> bool {
+    let number = |text: &str| {
+        let figure = text.split(' ').next().unwrap_or_default();
+        text.split(' ').count() <= 2 && figure.trim_start_matches(['-', '+']).parse::<f64>().is_ok()
+    };
+    let mut cells = rows.iter().filter_map(|r| r.get(column)).filter(|c| !c.is_empty()).peekable();
+    cells.peek().is_some() && cells.all(|c| number(c) || c == "absent")
 }
 
 fn escape(text: &str) -> String {
