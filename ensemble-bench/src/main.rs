@@ -23,6 +23,7 @@ use ensemble::{Error, Result};
 use crate::{
     experiments::{Bench, Sizes},
     peers::Peers,
+    report::Report,
 };
 
 /// Memory experiments: how much a stacked ensemble takes, beside the systems people use today.
@@ -74,7 +75,7 @@ struct Options {
     /// Where the report goes
     #[arg(long, default_value = "report")]
     report: PathBuf,
-    /// Where the tables are written, on a disk with some gigabytes of room; removed at the end [default: a temporary folder]
+    /// Where the tables are written, on a disk with some gigabytes of room; removed at the end, not when interrupted [default: a temporary folder]
     #[arg(long)]
     data: Option<PathBuf>,
     /// Where the peers' programs are
@@ -124,6 +125,7 @@ fn bench(options: &Options, experiments: &[Experiment]) -> Result<bool> {
         (_, true) => Sizes::SMALL,
         _ => Sizes::FULL,
     };
+    Report::prepare(&options.report)?;
     let within = options.data.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new()
         .prefix("ensemble-bench-")
@@ -143,8 +145,8 @@ fn bench(options: &Options, experiments: &[Experiment]) -> Result<bool> {
         bench.run(name, *experiment);
     }
     bench.close();
-    bench.report.write(&options.report)?;
     bench.report.print()?;
+    bench.report.write(&options.report)?;
     let _ = writeln!(std::io::stderr(), "report: {}", options.report.join("index.html").display());
     Ok(bench.holds())
 }

@@ -128,7 +128,7 @@ pub(crate) fn set_up(folder: &Path) -> Result<()> {
         let status = command.status().map_err(|e| Error::io(what, "run", e))?;
         if status.success() { Ok(()) } else { Err(Error::unsupported(format!("{what} failed: {status}"))) }
     };
-    if !venv.join("bin/python").exists() {
+    if !venv.join("bin/pip").exists() {
         run(
             Command::new("python3").args(["-m", "venv"]).arg(&venv),
             "python3 -m venv (install python3 with venv)",

@@ -80,7 +80,22 @@ impl Report {
         }
     }
 
-    /// Write `index.html`, `report.md`, `figures/` and `data/` into a folder, which git ignores from then on.
+    /// See that a report can be written into a folder, before hours go into what it tells. A new folder is ignored by git.
+    pub(crate) fn prepare(folder: &Path) -> Result<()> {
+        let new = !folder.exists();
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
+        let probe = folder.join(if new { ".gitignore" } else { "report.md" });
+        let mut file = fs::OpenOptions::new();
+        let mut file =
+            file.append(true).create(true).open(&probe).map_err(|e| Error::io(&probe, "write", e))?;
+        if new {
+            std::io::Write::write_all(&mut file, b"*\n").map_err(|e| Error::io(&probe, "write", e))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Write `index.html`, `report.md`, `figures/` and `data/` into a folder.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let (figures, data) = (folder.join("figures"), folder.join("data"));
         for f in [&figures, &data] {
@@ -90,7 +105,6 @@ impl Report {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|e| Error::io(path, "write", e))
         };
-        write(".gitignore", "*\n")?;
         for part in &self.parts {
             if let Part::Figure { name, figure } = part {
                 figure.save_svg(figures.join(format!("{name}.svg")))?;

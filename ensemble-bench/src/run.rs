@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -68,7 +68,8 @@ pub(crate) struct Run {
 pub(crate) struct Extra {
     pub(crate) cpu_seconds: f64,
     pub(crate) anonymous: u64,
-    pub(crate) pss: u64,
+    /// `None` where the kernel does not say.
+    pub(crate) pss: Option<u64>,
     /// Anonymous memory when the phase began.
     pub(crate) base_anonymous: u64,
 }
@@ -80,13 +81,20 @@ impl Run {
         let (first, last) = (part.samples.first()?, part.samples.last()?);
         let base = first.own_anonymous()?;
         let anonymous = part.peak(|s| s.own_anonymous())?;
-        let pss = part.peak(|s| s.pss)?.saturating_sub(first.pss?);
+        let pss = part.peak(|s| s.pss).zip(first.pss).map(|(peak, base)| peak.saturating_sub(base));
         Some(Extra {
             cpu_seconds: last.cpu_seconds - first.cpu_seconds,
             anonymous: anonymous.saturating_sub(base),
             pss,
             base_anonymous: base,
         })
+    }
+
+    /// As [`Run::extra`], of a phase that must have been seen.
+    pub(crate) fn phase(&self, from: &str, to: &str) -> Result<Extra> {
+        let unseen =
+            || Error::unsupported(format!("{}: memory from '{from}' to '{to}' was not seen", self.command));
+        self.extra(from, to).ok_or_else(unseen)
     }
 
     /// The outcome, or why there is none.
@@ -112,12 +120,9 @@ pub(crate) fn run(mut command: Command, how: How, born: &mut dyn FnMut(u32) -> R
         move |e| Error::io(text.clone(), what, e)
     };
     let machine = Machine::now();
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed("start"))?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running(command.spawn().map_err(failed("start"))?);
+    let child = &mut running.0;
     born(child.id())?;
     let watch = Watch::process(child.id()).every(how.interval).proportional_share(how.proportional_share);
     let monitor = if how.tree { watch.with_descendants() } else { watch }.start()?;
@@ -169,6 +174,17 @@ pub(crate) fn run(mut command: Command, how: How, born: &mut dyn FnMut(u32) -> R
     }
     let own = recording.samples.last().map_or(0.0, |s| s.cpu_seconds) + recording.cost.cpu_seconds;
     Ok(Run { command: text, others: machine.others(own), recording, outcome, status, complaint })
+}
+
+/// A process that ends with this value: no error may leave a fit running beside the next.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A command as a person would type it, without its folders.

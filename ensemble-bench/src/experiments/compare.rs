@@ -29,12 +29,13 @@ const STEPS: [(&str, &str); 4] = [
 pub(crate) fn compare(bench: &mut Bench) -> Result<()> {
     let rows = bench.sizes.compare_rows;
     let (x, y) = bench.table(rows, COLUMNS, Order::C)?;
+    let data = (rows * COLUMNS * 8) as u64;
     bench.report.heading("3. Learners and an ensemble in turn");
     bench.report.text(format!(
         "friedman1, {rows} x {COLUMNS} ({} MB): Lasso, nearest neighbours, an ensemble of elastic net and Lasso with nearest neighbours \
          on top at K = 2, and elastic net, fitted in turn. At scikit-learn's default, alpha = 1, the Lasso's solution on this problem is \
          zero: it is shown because the page has it, and alpha = 0.01 beside it.",
-        rows * COLUMNS * 8 / 1_000_000
+        data / 1_000_000
     ));
     in_turn(bench, &x, &y)?;
     let contest = |alpha: f64| Contest {
@@ -42,6 +43,7 @@ pub(crate) fn compare(bench: &mut Bench) -> Result<()> {
         task: "compare",
         x: x.clone(),
         y: y.clone(),
+        data,
         layer: penalised(alpha),
         meta: NEIGHBOURS.into(),
         folds: 2,
@@ -53,6 +55,7 @@ pub(crate) fn compare(bench: &mut Bench) -> Result<()> {
         task: "linear",
         x: x.clone(),
         y: y.clone(),
+        data,
         layer: layer(&[
             ("lasso", "native.lasso:alpha=0.01"),
             ("net", "native.elastic_net:alpha=0.01"),
@@ -98,7 +101,11 @@ fn in_turn(bench: &mut Bench, x: &Path, y: &Path) -> Result<()> {
             let rest = (bench.sizes.pause * 1000.0) as usize;
             let task =
                 Task { task: "turn", x, y, folds: 2, jobs: 1, alpha: 1.0, load: true, predict_rows: rest };
-            runs.push((named, run::run(bench.peers.command(peer, &task), How::tree(), &mut |_| Ok(()))?));
+            let run = run::run(bench.peers.command(peer, &task), How::tree(), &mut |_| Ok(()))?;
+            match run.finished() {
+                Ok(_) => runs.push((named, run)),
+                Err(error) => bench.report.text(format!("{named} is absent: {error}")),
+            }
         }
     }
     let mut rows = Vec::new();
@@ -128,7 +135,7 @@ fn step_rows(named: &str, run: &Run) -> Vec<Vec<String>> {
                 (*step).into(),
                 seconds(wall),
                 super::mb(extra.anonymous),
-                super::mb(extra.pss),
+                extra.pss.map_or_else(|| "unknown".into(), super::mb),
             ]
         })
         .collect()

@@ -15,6 +15,8 @@ pub(super) struct Contest {
     pub(super) task: &'static str,
     pub(super) x: PathBuf,
     pub(super) y: PathBuf,
+    /// Bytes of x.
+    pub(super) data: u64,
     pub(super) layer: Vec<(String, String)>,
     pub(super) meta: String,
     pub(super) folds: usize,
@@ -97,7 +99,7 @@ fn enter(bench: &mut Bench, c: &Contest) -> Result<Vec<Entry>> {
         ..Fit::default()
     };
     let run = bench.fit(&fit)?;
-    bench.judge_memory(&format!("{}: extra anonymous memory beyond prediction columns", c.title), &run)?;
+    bench.judge_memory(&c.title, &run, c.data)?;
     let mut entries = vec![entry("ensemble", threads, run)?];
     let jobs = if threads > 1 { vec![1, 2] } else { vec![1] };
     for peer in crate::peers::NAMES {
@@ -144,7 +146,7 @@ fn entry(who: &str, jobs: usize, run: Run) -> Result<Entry> {
     let mut walls = outcome.seconds.clone();
     walls.sort_by(f64::total_cmp);
     let wall = walls[walls.len() / 2];
-    let extra = run.extra("fit", "fitted").unwrap_or_default();
+    let extra = run.phase("fit", "fitted")?;
     // Several fits, where there were several.
     let all = run.extra("fit", "timed").map_or(extra.cpu_seconds, |all| all.cpu_seconds);
     let cpu = all / outcome.seconds.len() as f64;
@@ -154,7 +156,7 @@ fn entry(who: &str, jobs: usize, run: Run) -> Result<Entry> {
         seconds(wall),
         seconds(cpu),
         mb(extra.anonymous),
-        mb(extra.pss),
+        extra.pss.map_or_else(|| "unknown".into(), mb),
         mb(extra.base_anonymous),
         outcome.rmse.map_or_else(String::new, |r| format!("{r:.6}")),
         format!("{:.0} %", 100.0 * run.others),

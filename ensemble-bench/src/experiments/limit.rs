@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
 };
 
@@ -70,11 +71,16 @@ pub(crate) fn limit(bench: &mut Bench) -> Result<()> {
             walls.push(outcome.seconds[0] / passes as f64);
         }
         if limited {
+            let peak = cgroup.peak();
             bench.must.push(Verdict {
                 what: "a table of twice the memory allowed: the ensemble finishes".into(),
-                measured: if run.outcome.is_some() { "it does".into() } else { run.status.to_string() },
-                bar: "it finishes".into(),
-                held: run.outcome.is_some(),
+                measured: match (&run.outcome, peak) {
+                    (Some(_), Some(peak)) => format!("it does, in {}", mb(peak)),
+                    (Some(_), None) => "it does, in nobody knows how much".into(),
+                    (None, _) => run.status.to_string(),
+                },
+                bar: format!("in {}", mb(allowed)),
+                held: run.outcome.is_some() && peak.is_some_and(|peak| peak <= allowed + allowed / 100),
             });
             let line = |figure: fn(&ensemble_bench::Sample) -> u64| -> Vec<(f64, f64)> {
                 run.recording.samples.iter().map(|s| (s.seconds, figure(s) as f64 / 1e6)).collect()
@@ -115,12 +121,18 @@ pub(crate) fn limit(bench: &mut Bench) -> Result<()> {
         let run = run::run(command, How::tree().at_most(600), &mut |pid| cgroup.add(pid))?;
         bench.note(&run);
         rows.push(row("scikit-learn, under the limit, file mapped", &run, bytes, None));
-        bench.aims.push(Verdict {
-            what: "scikit-learn under the same limit does not finish".into(),
-            measured: if run.outcome.is_some() { "it finishes".into() } else { run.status.to_string() },
-            bar: "it does not".into(),
-            held: run.outcome.is_none(),
-        });
+        // Only the limit is to be seen at work: a peer that fails for reasons of its own says nothing of it.
+        let stopped = run.status.signal() == Some(9) || run.complaint.contains("MemoryError");
+        if run.outcome.is_some() || stopped {
+            bench.aims.push(Verdict {
+                what: "scikit-learn under the same limit does not finish".into(),
+                measured: if run.outcome.is_some() { "it finishes".into() } else { run.status.to_string() },
+                bar: "it does not".into(),
+                held: stopped,
+            });
+        } else {
+            bench.report.text(format!("scikit-learn is absent: {}", run.complaint));
+        }
     }
     bench.report.table(&["program", "wall of the fit", "MB read a second", "peak of the group", "end"], rows);
     fs::remove_file(&x).map_err(|e| Error::io(&x, "remove", e))
@@ -202,10 +214,10 @@ impl Cgroup {
         let group = Self { folder: folder.into(), second };
         let file = folder.join(if second { "memory.max" } else { "memory.limit_in_bytes" });
         fs::write(&file, limit.to_string()).map_err(|e| say(&file, e))?;
-        if second {
-            // Without swap the limit is memory; where there is no swap there is no such file.
-            let _ = fs::write(folder.join("memory.swap.max"), "0");
-        }
+        // Without swap the limit is memory; where there is no swap there is no such file.
+        let (swap, most) =
+            if second { ("memory.swap.max", 0) } else { ("memory.memsw.limit_in_bytes", limit) };
+        let _ = fs::write(folder.join(swap), most.to_string());
         Ok(group)
     }
 

@@ -21,12 +21,13 @@ const META: &str = "native.linear_regression";
 pub(crate) fn profile(bench: &mut Bench) -> Result<()> {
     let rows = bench.sizes.profile_rows;
     let (x, y) = bench.table(rows, COLUMNS, Order::C)?;
+    let data = (rows * COLUMNS * 8) as u64;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     bench.report.heading("2. Profile of a fit");
     bench.report.text(format!(
         "friedman1, {rows} x {COLUMNS} ({} MB): three linear regressions, plain, behind a standard scaler and behind a min-max scaler, \
          under a linear regression; the non-affine stack has a row normalizer before its third learner.",
-        rows * COLUMNS * 8 / 1_000_000
+        data / 1_000_000
     ));
     let path_only = Fit {
         x: x.clone(),
@@ -51,7 +52,7 @@ pub(crate) fn profile(bench: &mut Bench) -> Result<()> {
     ];
     for (name, title, fit) in subjects {
         let run = bench.fit(&fit)?;
-        bench.judge_memory(&format!("{title}: extra anonymous memory beyond prediction columns"), &run)?;
+        bench.judge_memory(title, &run, data)?;
         bench.report.recording(name, &format!("ensemble: {title}"), &run.recording);
     }
     let all_peers = bench.sizes.judge_ratios;
@@ -60,6 +61,7 @@ pub(crate) fn profile(bench: &mut Bench) -> Result<()> {
         task: "profile",
         x: x.clone(),
         y: y.clone(),
+        data,
         layer: layer(&AFFINE),
         meta: META.into(),
         folds,

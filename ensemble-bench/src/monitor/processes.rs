@@ -76,6 +76,9 @@ impl Processes {
             sample.threads += stat.threads;
             // A process may end between two reads; it then holds no memory.
             let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+            if status.contains("VmRSS:") && !status.contains("RssAnon:") {
+                return Err(Error::unsupported("/proc does not tell anonymous memory: Linux before 4.5"));
+            }
             let [rss, anonymous, file, shared] =
                 kib(&status, ["VmRSS:", "RssAnon:", "RssFile:", "RssShmem:"]);
             sample.rss += rss;

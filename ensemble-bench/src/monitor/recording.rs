@@ -171,6 +171,21 @@ impl Recording {
         write(path, text)
     }
 
+    /// The rate of CPU time, in per cent of a core, as steps of a tenth of a second: shorter ones would show the kernel's ticks.
+    fn cpu_rates(&self) -> Vec<(f64, f64)> {
+        let mut steps = Vec::new();
+        let Some(mut first) = self.samples.first() else { return steps };
+        for (number, sample) in self.samples.iter().enumerate() {
+            let seconds = sample.seconds - first.seconds;
+            if seconds >= 0.1 || (number + 1 == self.samples.len() && seconds >= 0.05) {
+                let rate = 100.0 * (sample.cpu_seconds - first.cpu_seconds) / seconds;
+                steps.extend([(first.seconds, rate), (sample.seconds, rate)]);
+                first = sample;
+            }
+        }
+        steps
+    }
+
     /// Memory and CPU over time, with a line at every mark.
     pub fn figure(&self, title: &str) -> Figure {
         let bytes = |figure: fn(&Sample) -> Option<u64>| -> Vec<(f64, f64)> {
@@ -184,8 +199,7 @@ impl Recording {
         if self.descendants && !pss.is_empty() {
             memory = memory.with(Series::line("proportional (PSS)", pss));
         }
-        let cpu = self.samples.iter().map(|s| (s.seconds, s.cpu_percent)).collect();
-        let cpu = Panel::new("CPU (% of a core)").with(Series::line("CPU", cpu));
+        let cpu = Panel::new("CPU (% of a core)").with(Series::line("CPU", self.cpu_rates()));
         let marks: Vec<(f64, String)> = self.marks.iter().map(|m| (m.seconds, m.name.clone())).collect();
         Figure::new(title, "time (s)").panel(memory.marks(marks.clone())).panel(cpu.marks(marks))
     }
