@@ -16,7 +16,8 @@ folds, jobs, alpha, rows = int(folds), int(jobs), float(alpha), int(rows)
 
 def mark(name):
     print("mark", name, flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        sys.exit("whoever measured this process is gone")
 
 
 mark("import")
@@ -59,8 +60,6 @@ def piped():
 
 
 def with_sklearn():
-    from sklearn.ensemble import StackingRegressor
-
     return StackingRegressor(piped(), final_estimator=METAS[task], cv=KFold(folds), n_jobs=jobs).fit(x, y)
 
 
@@ -99,6 +98,8 @@ def with_mlens():
 
 
 if peer == "sklearn":
+    from sklearn.ensemble import StackingRegressor
+
     fit = with_sklearn
 elif peer == "mlxtend":
     import mlxtend

@@ -20,8 +20,8 @@ use plotters::{
 
 static FONT: &[u8] = include_bytes!("../fonts/DejaVuSans-latin.ttf");
 const FAMILY: &str = "sans-serif";
-/// Okabe and Ito's colours, told apart by colour-blind readers too; the darkest first.
-const COLOURS: [RGBColor; 7] = [
+/// Okabe and Ito's colours, told apart by colour-blind readers too, the darkest first; then three more for crowded figures.
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -29,6 +29,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+    RGBColor(106, 61, 154),
+    RGBColor(140, 81, 10),
 ];
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);

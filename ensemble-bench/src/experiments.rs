@@ -178,9 +178,10 @@ impl Bench {
     /// keep.
     fn judge_memory(&mut self, what: &str, run: &Run, data: u64) -> Result<()> {
         let (beyond, bar) = (beyond(run)?, self.bar(data));
+        let declared = run.finished()?.ledger.as_ref().map_or(0, |l| l.declared);
         self.must.push(Verdict {
             what: format!("{what}: extra anonymous memory beyond prediction columns and declared indexes"),
-            measured: mib(beyond),
+            measured: format!("{} (declared {})", mib(beyond), mib(declared)),
             bar: format!("< {}", mib(bar)),
             held: beyond < bar,
         });

@@ -75,7 +75,7 @@ struct Options {
     /// Where the report goes
     #[arg(long, default_value = "report")]
     report: PathBuf,
-    /// Where the tables are written, on a disk with some gigabytes of room; removed at the end, not when interrupted [default: a temporary folder]
+    /// Where the tables are written, on a disk with some gigabytes of room; removed at the end, not when interrupted, nor is then the cgroup of `limit` [default: a temporary folder]
     #[arg(long)]
     data: Option<PathBuf>,
     /// Where the peers' programs are
@@ -145,8 +145,9 @@ fn bench(options: &Options, experiments: &[Experiment]) -> Result<bool> {
         bench.run(name, *experiment);
     }
     bench.close();
+    let written = bench.report.write(&options.report);
     bench.report.print()?;
-    bench.report.write(&options.report)?;
+    written?;
     let _ = writeln!(std::io::stderr(), "report: {}", options.report.join("index.html").display());
     Ok(bench.holds())
 }

@@ -57,6 +57,8 @@ pub(crate) struct Run {
     /// `None` when the subject did not get that far.
     pub(crate) outcome: Option<Outcome>,
     pub(crate) status: ExitStatus,
+    /// Whether it was ended because it took too long.
+    pub(crate) timed_out: bool,
     /// The last line it wrote to standard error.
     pub(crate) complaint: String,
     /// Share of the machine's CPU that others used meanwhile, 0 to 1.
@@ -146,7 +148,7 @@ pub(crate) fn run(mut command: Command, how: How, born: &mut dyn FnMut(u32) -> R
     });
     let deadline = Instant::now() + how.time_limit;
     let mut outcome = None;
-    let mut complaint = String::new();
+    let (mut complaint, mut timed_out) = (String::new(), false);
     loop {
         match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
@@ -160,6 +162,7 @@ pub(crate) fn run(mut command: Command, how: How, born: &mut dyn FnMut(u32) -> R
             }
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                timed_out = true;
                 complaint = format!("ended after {} s", how.time_limit.as_secs());
                 child.kill().map_err(failed("end"))?;
                 break;
@@ -173,7 +176,7 @@ pub(crate) fn run(mut command: Command, how: How, born: &mut dyn FnMut(u32) -> R
         complaint = complaints.join().unwrap_or_default();
     }
     let own = recording.samples.last().map_or(0.0, |s| s.cpu_seconds) + recording.cost.cpu_seconds;
-    Ok(Run { command: text, others: machine.others(own), recording, outcome, status, complaint })
+    Ok(Run { command: text, others: machine.others(own), recording, outcome, status, timed_out, complaint })
 }
 
 /// A process that ends with this value: no error may leave a fit running beside the next.

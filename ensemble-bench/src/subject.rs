@@ -119,8 +119,10 @@ fn mark(name: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "mark {name}").and_then(|()| out.flush()).map_err(spoken)?;
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(|e| Error::io("standard input", "read", e))?;
-    Ok(())
+    match io::stdin().lock().read_line(&mut line).map_err(|e| Error::io("standard input", "read", e))? {
+        0 => Err(Error::unsupported("whoever measured this process is gone")),
+        _ => Ok(()),
+    }
 }
 
 fn rest(seconds: f64) {

@@ -85,7 +85,8 @@ pub(super) fn contests(bench: &mut Bench, contests: &[(Contest, Bars)]) -> Resul
 }
 
 fn enter(bench: &mut Bench, c: &Contest) -> Result<Vec<Entry>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // As many as the peers' workers are tried with.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(2);
     let fit = Fit {
         x: c.x.clone(),
         y: c.y.clone(),

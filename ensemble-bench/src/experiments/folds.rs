@@ -90,7 +90,8 @@ pub(crate) fn folds(bench: &mut Bench) -> Result<()> {
         "friedman1, {rows} x {COLUMNS} ({:.0} MB), from C and Fortran files. Every cell is a process of its own: the peak of its \
          anonymous memory during the fit, less what was there before and prediction columns in memory. Every cell must stay below \
          {} and nothing may be gathered; only learners that declare that their own fit allocates with the rows are not judged by \
-         their cells.",
+         their cells. The peers' curves are of Lasso and a scaled ridge under a linear regression, with one worker, on scikit-learn's \
+         folds, whose ends lie within 1 % of a fold of ours.",
         data / 1e6,
         mib(bar)
     ));

@@ -29,7 +29,8 @@ pub(crate) fn hold(bench: &mut Bench) -> Result<()> {
         "An array of {rows} x {COLUMNS} float64 ({}) is given to {WORKERS} workers that hold it for {hold} s: serialized to each \
          over a pipe, as a mapped file, and as a view shared by threads; beside them joblib's processes, as the page has it. Memory \
          is PSS over the process tree: a page that several processes map counts once. Processes are read one after the other, so \
-         while pages are being mapped the sum is of no single moment and may be too high; the bar is on the median.",
+         while pages are being mapped the sum is of no single moment and may be too high; the bar is on the median. Mapped and shared, \
+         workers read the whole array within the hold; serialized, it begins when they have it; joblib's workers only wait.",
         mb(bytes)
     ));
     let ways = [
@@ -64,9 +65,13 @@ pub(crate) fn hold(bench: &mut Bench) -> Result<()> {
             .ok_or_else(|| Error::unsupported(format!("{}: the phase 'hold' was not seen", run.command)))?;
         let mut held: Vec<u64> = part.samples.iter().filter_map(|s| s.pss).collect();
         held.sort_unstable();
-        let median = held.get(held.len() / 2).copied().unwrap_or_default();
-        let peak = held.last().copied().unwrap_or_default();
-        let extra = run.extra("hold", "held").unwrap_or_default();
+        let (Some(&median), Some(&peak)) = (held.get(held.len() / 2), held.last()) else {
+            return Err(Error::unsupported(format!(
+                "{}: this kernel does not tell proportional memory",
+                run.command
+            )));
+        };
+        let extra = run.phase("hold", "held")?;
         rows.push(vec![
             name.clone(),
             seconds(taken),

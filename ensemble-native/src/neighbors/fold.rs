@@ -206,9 +206,17 @@ impl<'a> Points<'a> {
         }
     }
 
+    /// The values, and how far apart rows are, of neighbours in C order.
+    pub(super) fn in_rows(&self) -> Option<(&'a [f64], usize)> {
+        match self {
+            Points::Run(rows) if rows.order() == Order::C => Some((rows.data(), rows.stride())),
+            _ => None,
+        }
+    }
+
     /// The matrix and its row where a position is.
     #[inline]
-    pub(super) fn locate(&self, position: u32) -> (MatRef<'a>, usize) {
+    fn locate(&self, position: u32) -> (MatRef<'a>, usize) {
         match self {
             Points::Run(rows) => (*rows, position as usize),
             Points::Runs(table, fold) => (*table, fold.row(position as usize)),

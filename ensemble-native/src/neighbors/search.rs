@@ -221,7 +221,7 @@ impl<'a> Search<'a> {
             }
             nearest.clear();
             for (((tree, points), index), fold) in trees.iter().zip(self.folds).zip(0..) {
-                let place = Place { fold, index, points };
+                let place = Place { fold, index, points, rows: points.in_rows() };
                 Walk { tree, query, map, turns: &self.turns }.run(place, &mut nearest);
             }
             each(number, nearest.get());

@@ -22,6 +22,8 @@ pub(super) struct Place<'a> {
     pub(super) fold: u32,
     pub(super) index: &'a FoldIndex,
     pub(super) points: &'a Points<'a>,
+    /// The points' values and how far rows are apart, where that is all there is to it.
+    pub(super) rows: Option<(&'a [f64], usize)>,
 }
 
 impl<const P: usize, M: Fn(usize, f64) -> f64> Walk<'_, P, M> {
@@ -32,7 +34,10 @@ impl<const P: usize, M: Fn(usize, f64) -> f64> Walk<'_, P, M> {
             let (to_least, to_greatest) = self.gaps(j, *least, *greatest);
             *gap = to_least.max(to_greatest);
         }
-        self.visit(0, bound(&gaps), &mut gaps, place, nearest);
+        let bound = bound(&gaps);
+        if bound <= nearest.bound() {
+            self.visit(0, bound, &mut gaps, place, nearest);
+        }
     }
 
     /// The first entry of the leaf where the query belongs.
@@ -73,10 +78,6 @@ impl<const P: usize, M: Fn(usize, f64) -> f64> Walk<'_, P, M> {
         place: Place<'_>,
         nearest: &mut Nearest,
     ) {
-        // At the same distance a row may still come earlier.
-        if bound_here > nearest.bound() {
-            return;
-        }
         match *self.tree.node(node) {
             Node::Leaf { start, end, alike } => {
                 self.offer(self.tree.positions(start, end), alike, place, nearest)
@@ -88,13 +89,17 @@ impl<const P: usize, M: Fn(usize, f64) -> f64> Walk<'_, P, M> {
                 let [near, far] = if to_first <= to_second { parts } else { [parts[1], parts[0]] };
                 let before = gaps[column];
                 for (part, gap) in [near, far] {
-                    if gap > before {
-                        gaps[column] = gap;
-                        self.visit(part, bound(gaps), gaps, place, nearest);
-                        gaps[column] = before;
-                    } else {
-                        self.visit(part, bound_here, gaps, place, nearest);
+                    // The bound is nothing less than any one gap's.
+                    if gap * gap > nearest.bound() {
+                        continue;
                     }
+                    gaps[column] = gap.max(before);
+                    let bound = if gap > before { bound(gaps) } else { bound_here };
+                    // At the same distance a row may still come earlier.
+                    if bound <= nearest.bound() {
+                        self.visit(part, bound, gaps, place, nearest);
+                    }
+                    gaps[column] = before;
                 }
             }
         }
@@ -105,10 +110,12 @@ impl<const P: usize, M: Fn(usize, f64) -> f64> Walk<'_, P, M> {
         let mut distances = [0.0; LEAF];
         for positions in positions.chunks(LEAF) {
             for (distance, position) in distances.iter_mut().zip(positions) {
-                let (rows, row) = place.points.locate(*position);
-                *distance = match rows.row(row).and_then(<[f64]>::first_chunk::<P>) {
+                let values = place.rows.and_then(|(values, stride)| {
+                    values.get(*position as usize * stride..).and_then(<[f64]>::first_chunk::<P>)
+                });
+                *distance = match values {
                     Some(values) => self.squared_distance(|j| values[j]),
-                    None => self.squared_distance(|j| rows.get(row, j)),
+                    None => self.squared_distance(|j| place.points.get(*position, j)),
                 };
             }
             for (position, distance) in positions.iter().zip(distances) {
