@@ -75,7 +75,9 @@ struct Options {
     /// Where the report goes
     #[arg(long, default_value = "report")]
     report: PathBuf,
-    /// Where the tables are written, on a disk with some gigabytes of room; removed at the end, not when interrupted, nor is then the cgroup of `limit` [default: a temporary folder]
+    /// Where the tables are written, on a disk with some gigabytes of room; removed at the end [default: a temporary folder]
+    ///
+    /// Interrupted, the program leaves them, and the cgroup of `limit`, behind.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Where the peers' programs are
@@ -91,12 +93,21 @@ struct Options {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        What::All(o) => bench(&o, &EXPERIMENTS),
-        What::Hold(o) => bench(&o, &EXPERIMENTS[0..1]),
-        What::Profile(o) => bench(&o, &EXPERIMENTS[1..2]),
-        What::Compare(o) => bench(&o, &EXPERIMENTS[2..3]),
-        What::Folds(o) => bench(&o, &EXPERIMENTS[3..4]),
-        What::Limit(o) => bench(&o, &EXPERIMENTS[4..5]),
+        What::All(o) => {
+            let all: [Experiment; 5] = [
+                ("hold", hold),
+                ("profile", profile),
+                ("compare", compare),
+                ("folds", folds),
+                ("limit", limit),
+            ];
+            bench(&o, &all)
+        }
+        What::Hold(o) => bench(&o, &[("hold", hold)]),
+        What::Profile(o) => bench(&o, &[("profile", profile)]),
+        What::Compare(o) => bench(&o, &[("compare", compare)]),
+        What::Folds(o) => bench(&o, &[("folds", folds)]),
+        What::Limit(o) => bench(&o, &[("limit", limit)]),
         What::Peers { setup, peers } => list_peers(&peers, setup),
         What::Subject { text } => subject::run(&text).map(|()| true),
     };
@@ -114,9 +125,6 @@ fn main() -> ExitCode {
 use experiments::{compare, folds, hold, limit, profile};
 
 type Experiment = (&'static str, fn(&mut Bench) -> Result<()>);
-
-const EXPERIMENTS: [Experiment; 5] =
-    [("hold", hold), ("profile", profile), ("compare", compare), ("folds", folds), ("limit", limit)];
 
 /// Run experiments, write and print the report; whether everything holds that must.
 fn bench(options: &Options, experiments: &[Experiment]) -> Result<bool> {

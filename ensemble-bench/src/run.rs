@@ -99,6 +99,11 @@ impl Run {
         self.extra(from, to).ok_or_else(unseen)
     }
 
+    /// Where it was when it ended: its last mark.
+    pub(crate) fn last_phase(&self) -> &str {
+        self.recording.marks.last().map_or("its start", |m| m.name.as_str())
+    }
+
     /// The outcome, or why there is none.
     pub(crate) fn finished(&self) -> Result<&Outcome> {
         self.outcome.as_ref().ok_or_else(|| {

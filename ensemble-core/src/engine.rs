@@ -610,53 +610,16 @@ impl Stage<'_, '_> {
         models: &[Vec<Option<Arc<dyn Model>>>],
         columns: Option<&[Mutex<MatMut<'_>>]>,
     ) -> Result<Vec<Vec<Vec<Losses>>>> {
-        let places: Vec<Range<usize>> =
-            merging.iter().map(|j| self.plan.learners[*j].columns.clone()).collect();
         (0..self.folds.len())
             .into_par_iter()
             .map(|fold| {
-                let range = self.folds.range(fold);
                 let own: Vec<Arc<dyn Model>> =
                     merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
-                // Each learner's columns beside each other's, in the order of `merging`.
-                let mut width = 0;
-                let columns_of: Vec<Range<usize>> = places
-                    .iter()
-                    .map(|place| {
-                        width += place.len();
-                        width - place.len()..width
-                    })
-                    .collect();
-                let sums: Vec<Vec<Vec<Losses>>> =
-                    par_batches(&range, batch_rows(own.iter().map(Arc::as_ref), self.ncols() + width))
-                        .map(|blocks| {
-                            let rows = rows_of_blocks(&range, &blocks);
-                            let mut sums = Vec::with_capacity(blocks.len());
-                            self.source.block(fold, rows.clone(), &mut |x| {
-                                let mut z = vec![0.0; x.nrows() * width];
-                                let out = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
-                                guarded(|| predict_all(x, own.iter().map(Arc::as_ref), out))
-                                    .map_err(|e| self.named(e, merging[0], fold))?;
-                                let z = MatRef::new(&z, x.nrows(), width, Order::C)?;
-                                for (z, y) in
-                                    z.row_blocks(BLOCK_ROWS).zip(self.y[rows.clone()].chunks(BLOCK_ROWS))
-                                {
-                                    let each = merging.iter().zip(&columns_of);
-                                    let losses = each.map(|(j, columns)| {
-                                        Losses::of(z, columns.clone(), self.plan.learners[*j].predicts, y)
-                                    });
-                                    sums.push(losses.collect());
-                                }
-                                if let Some(columns) = columns {
-                                    store(&columns[fold], rows.start - range.start, &places, z);
-                                }
-                                Ok(())
-                            })?;
-                            blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
-                            Ok(sums)
-                        })
-                        .collect::<Result<_>>()?;
-                Ok((0..own.len()).map(|a| sums.iter().flatten().map(|s| s[a]).collect()).collect())
+                let models = || own.iter().map(Arc::as_ref);
+                let predict = |x: MatRef<'_>, out: MatMut<'_>| {
+                    guarded(|| predict_all(x, models(), out)).map_err(|e| self.named(e, merging[0], fold))
+                };
+                self.predict_fold(merging, fold, models(), columns, &predict)
             })
             .collect()
     }
@@ -716,7 +679,11 @@ impl Stage<'_, '_> {
             let seconds = start.elapsed().as_secs_f64();
             self.check_width(j, model.as_ref()).map_err(|e| self.named(e, j, set))?;
             let losses = match fold {
-                Some(f) => self.predict_fold(j, f, &model, columns).map_err(|e| self.named(e, j, set))?,
+                Some(f) => {
+                    let predict = |x: MatRef<'_>, out: MatMut<'_>| guarded(|| model.predict_into(x, out));
+                    let losses = self.predict_fold(&[j], f, [model.as_ref()].into_iter(), columns, &predict);
+                    losses.map_err(|e| self.named(e, j, set))?.swap_remove(0)
+                }
                 None => Vec::new(),
             };
             self.step(&learner.name, fold);
@@ -731,38 +698,47 @@ impl Stage<'_, '_> {
         }
     }
 
-    fn predict_fold(
+    /// Predict one fold by `predict`, which writes the columns of `learners` beside each other's, with `models`, into `columns`
+    /// where predictions are stored. Returns losses, `[learner][block]`.
+    fn predict_fold<'m>(
         &self,
-        j: usize,
+        learners: &[usize],
         fold: usize,
-        model: &Arc<dyn Model>,
+        models: impl Iterator<Item = &'m dyn Model>,
         columns: Option<&[Mutex<MatMut<'_>>]>,
-    ) -> Result<Vec<Losses>> {
+        predict: &(dyn Fn(MatRef<'_>, MatMut<'_>) -> Result<()> + Sync),
+    ) -> Result<Vec<Vec<Losses>>> {
         let range = self.folds.range(fold);
-        let LearnerPlan { columns: place, predicts, .. } = &self.plan.learners[j];
-        let ncols = place.len();
-        let losses: Vec<Vec<Losses>> =
-            par_batches(&range, batch_rows([model.as_ref()], self.ncols() + ncols))
-                .map(|blocks| {
-                    let rows = rows_of_blocks(&range, &blocks);
-                    let mut z = vec![0.0; rows.len() * ncols];
-                    self.source.block(fold, rows.clone(), &mut |x| {
-                        let out = MatMut::new(&mut z, x.nrows(), ncols, Order::C)?;
-                        guarded(|| model.predict_into(x, out))
-                    })?;
-                    let z = MatRef::new(&z, rows.len(), ncols, Order::C)?;
-                    if let Some(columns) = columns {
-                        store(&columns[fold], rows.start - range.start, std::slice::from_ref(place), z);
-                    }
-                    blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
-                    let y = self.y[rows].chunks(BLOCK_ROWS);
-                    Ok(z.row_blocks(BLOCK_ROWS)
-                        .zip(y)
-                        .map(|(z, y)| Losses::of(z, 0..ncols, *predicts, y))
-                        .collect())
-                })
-                .collect::<Result<_>>()?;
-        Ok(losses.into_iter().flatten().collect())
+        let plans: Vec<&LearnerPlan> = learners.iter().map(|j| &self.plan.learners[*j]).collect();
+        let places: Vec<Range<usize>> = plans.iter().map(|plan| plan.columns.clone()).collect();
+        let width = places.iter().map(|place| place.len()).sum();
+        // By batch, block and learner.
+        let losses: Vec<Vec<Vec<Losses>>> = par_batches(&range, batch_rows(models, self.ncols() + width))
+            .map(|blocks| {
+                let rows = rows_of_blocks(&range, &blocks);
+                let mut z = vec![0.0; rows.len() * width];
+                self.source.block(fold, rows.clone(), &mut |x| {
+                    predict(x, MatMut::new(&mut z, x.nrows(), width, Order::C)?)
+                })?;
+                let z = MatRef::new(&z, rows.len(), width, Order::C)?;
+                if let Some(columns) = columns {
+                    store(&columns[fold], rows.start - range.start, &places, z);
+                }
+                blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
+                let y = self.y[rows].chunks(BLOCK_ROWS);
+                let block = |(z, y): (MatRef<'_>, &[f64])| {
+                    let mut first = 0;
+                    let losses = plans.iter().map(|plan| {
+                        let own = first..first + plan.columns.len();
+                        first = own.end;
+                        Losses::of(z, own, plan.predicts, y)
+                    });
+                    losses.collect()
+                };
+                Ok(z.row_blocks(BLOCK_ROWS).zip(y).map(block).collect())
+            })
+            .collect::<Result<_>>()?;
+        Ok((0..plans.len()).map(|a| losses.iter().flatten().map(|block| block[a]).collect()).collect())
     }
 
     fn scores(

@@ -123,7 +123,7 @@ pub(crate) fn limit(bench: &mut Bench) -> Result<()> {
         bench.note(&run);
         rows.push(row("scikit-learn, under the limit, file mapped", &run, bytes, None));
         // Only the limit is to be seen at work: a peer that fails for reasons of its own says nothing of it.
-        let phase = run.recording.marks.last().map_or("", |m| m.name.as_str());
+        let phase = run.last_phase();
         let out_of_memory =
             (run.status.signal() == Some(9) && !run.timed_out) || run.complaint.contains("MemoryError");
         let stopped = phase == "fit" && out_of_memory;
@@ -148,7 +148,7 @@ pub(crate) fn limit(bench: &mut Bench) -> Result<()> {
 fn row(name: &str, run: &Run, bytes: u64, peak: Option<u64>) -> Vec<String> {
     let wall = run.outcome.as_ref().and_then(|o| o.seconds.first().copied());
     let passes = run.outcome.as_ref().and_then(|o| o.ledger.as_ref()).map_or(1, |l| l.passes.max(1));
-    let phase = run.recording.marks.last().map_or("its start", |m| m.name.as_str());
+    let phase = run.last_phase();
     let end = if run.outcome.is_some() {
         "finished".into()
     } else if run.complaint.is_empty() {

@@ -113,6 +113,11 @@ impl Space {
     }
 }
 
+/// A value of column `j` through maps, one after the other, each a scale and a shift.
+fn through(maps: &[(&[f64], &[f64])], j: usize, value: f64) -> f64 {
+    maps.iter().fold(value, |x, (scale, shift)| scale[j] * (x - shift[j]))
+}
+
 /// Call a method of a search for its number of columns, a constant.
 macro_rules! by_columns {
     ($search:ident.$method:ident $arguments:tt) => {
@@ -162,7 +167,7 @@ impl<'a> Search<'a> {
         order.par_iter_mut().with_min_len(1024).for_each(|(place, row)| {
             let mut query = [0.0; P];
             queries.copy_row_into(*row as usize, &mut query);
-            let map = |j, x| self.maps.iter().fold(x, |x: f64, (scale, shift)| scale[j] * (x - shift[j]));
+            let map = |j, x| through(&self.maps, j, x);
             *place = Walk { tree, query: &query, map, turns: &self.turns }.leaf();
         });
     }
@@ -200,10 +205,7 @@ impl<'a> Search<'a> {
                 let (scale, shift) = (array(scale), array(shift));
                 self.walk_through(trees, queries, |j, x| scale[j] * (x - shift[j]), each);
             }
-            maps => {
-                let map = |j, x| maps.iter().fold(x, |x: f64, (scale, shift)| scale[j] * (x - shift[j]));
-                self.walk_through(trees, queries, map, each);
-            }
+            maps => self.walk_through(trees, queries, |j, x| through(maps, j, x), each),
         }
     }
 

@@ -112,17 +112,15 @@ impl Builder<'_> {
         let (cut, last, least) = self.partition(positions, room, column, pivot);
         let (first, second) = positions.split_at_mut(cut);
         let (first_room, second_room) = room.split_at_mut(cut);
+        let middle = start + cut as u32;
         let mut behind = Vec::new();
-        let cut_node = nodes.len();
+        let cut = nodes.len();
         nodes.push(Node::Cut { column: column as u8, second: 0, last, first: least });
         join(
             || self.part(first, first_room, start, nodes),
-            || self.part(second, second_room, start + cut as u32, &mut behind),
+            || self.part(second, second_room, middle, &mut behind),
         );
-        let distance = (nodes.len() - cut_node) as u32;
-        if let Node::Cut { second, .. } = &mut nodes[cut_node] {
-            *second = distance;
-        }
+        second_comes_next(nodes, cut);
         nodes.append(&mut behind);
     }
 
@@ -230,11 +228,16 @@ impl Builder<'_> {
         let node = nodes.len();
         nodes.push(Node::Cut { column: column as u8, second: 0, last, first: least });
         self.local_part(values, first, start, nodes);
-        let distance = (nodes.len() - node) as u32;
-        if let Node::Cut { second, .. } = &mut nodes[node] {
-            *second = distance;
-        }
+        second_comes_next(nodes, node);
         self.local_part(values, second, start + cut as u32, nodes);
+    }
+}
+
+/// Tell a cut, whose first side's nodes all follow it, that those of the second side come next.
+fn second_comes_next(nodes: &mut [Node], cut: usize) {
+    let distance = (nodes.len() - cut) as u32;
+    if let Node::Cut { second, .. } = &mut nodes[cut] {
+        *second = distance;
     }
 }
 
