@@ -43,16 +43,17 @@
 pub use ensemble_core::conformance;
 pub use ensemble_core::{
     Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ClassScores,
-    Classes, ColumnMoments, ConstantModel, ContiguousView, DenseTable, EXTREMA, Error, ErrorKind, Estimator,
-    Event, Extrema, FitContext, FitCost, Fitted, FittedEnsemble, FittedLearner, FittedTransform, FoldView,
-    Folds, Friedman1, GatherFor, Heap, KFold, KeptRows, Kind, Label, Layer, Learner, LearnerReport, Ledger,
-    LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES, MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit,
-    MergeTransform, MissingValues, Model, Moments, Monitor, Norm, Order, Parameter, Params, Pipeline,
-    PipelineModel, Plan, Predicts, PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows,
-    Scores, Scratch, ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics,
-    SuperLearner, Table, TableOpener, TableReference, Totals, Train, Transformer, Work, WorkKind,
-    check_prediction, class_counts, complements, fit_by_merging, fit_transform_by_merging, gather,
-    minimal_requests, on_stack, parameter, predict_linear, same_type, softmax,
+    Classes, ColumnMoments, ConstantModel, ContiguousView, Convergence, DenseTable, EXTREMA, Error,
+    ErrorKind, Estimator, Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
+    FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap, KFold, KeptRows, Kind,
+    Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
+    MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
+    Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts, PresentClasses,
+    Record, Registry, Report, Result, Root, RowScaler, Rows, Scores, Scratch, ScratchMatrix, Shape, Silent,
+    Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener, TableReference,
+    Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
+    fit_transform_by_merging, gather, minimal_requests, on_stack, parameter, predict_linear, same_type,
+    softmax,
 };
 #[cfg(feature = "linfa-backend")]
 pub use ensemble_linfa as linfa;

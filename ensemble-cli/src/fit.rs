@@ -23,6 +23,9 @@ use crate::{
 const DEFAULT_META: &str =
     "meta-learner: native.nnls, the default above several learners; --meta names another";
 
+/// Said when a layer above the first is scored.
+const NOT_NESTED: &str = "scores above layer 0 are a little too good: the columns learned from come from models that saw the held-out targets";
+
 /// What both commands prepare: the learner first, since a bad spec needs no data to be refused.
 fn prepare(a: &Fit) -> Result<(Asked, Input)> {
     let spec = Spec::read(a.spec.as_deref())?;
@@ -88,6 +91,8 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     }
     oof.map(NpyWriter::finish).transpose()?;
     if a.json {
+        // Whoever reads JSON by a program still sees what a person should know.
+        fitted.report().notes.iter().for_each(|note| output::note(note));
         output::print_json(&report_json(&fitted, &input, peak)?)
     } else {
         print_report(&fitted, &input, peak, asked.default_meta.then_some(DEFAULT_META))
@@ -167,6 +172,12 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
     }
     if let Some(note) = note {
         text += &format!("\n{note}");
+    }
+    if report.learners.iter().any(|l| l.scores.as_ref().is_some_and(|s| !s.nested)) {
+        text += &format!("\n{NOT_NESTED}");
+    }
+    for note in &report.notes {
+        text += &format!("\nnote: {note}");
     }
     output::print(&text)
 }

@@ -18,6 +18,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Say on standard error what a person should know beside the result. Nobody may be reading there, and that is no error.
+pub(crate) fn note(note: &ensemble::Note) {
+    let _ = writeln!(std::io::stderr().lock(), "ensemble: note: {note}");
+}
+
 /// Print a value as one line of JSON.
 pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&value.to_string())

@@ -22,6 +22,7 @@ use crate::{
     model::{LinearForm, Model, batch_rows, predict_all},
     moments::{MOMENTS, Moments},
     monitor::Event,
+    notes::{Convergence, FitConvergence, Note},
     plan::{
         FoldWays, LearnerPlan, Plan, PredictionWay, SourceWay, StagePlan, Way, prediction_room,
         prediction_work, requests,
@@ -114,6 +115,10 @@ struct StageFit {
     full: Vec<Arc<dyn Model>>,
     /// Empty inner lists where nobody needs the models of folds again.
     fold_models: FoldModels,
+    /// How each learner's fits ended, of those that iterate.
+    convergence: Vec<Vec<FitConvergence>>,
+    /// Fits in which a learner above others gives all of them weight 0.
+    zero: Vec<Vec<Option<usize>>>,
     scores: Option<Vec<Scores>>,
     seconds: Vec<f64>,
     fold_statistics: Option<Vec<Statistics>>,
@@ -172,6 +177,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
     let mut below: Option<Below<'_>> = None;
     let mut fitted_stages = Vec::with_capacity(stages.len());
     let mut reports = Vec::new();
+    let mut notes = Vec::new();
     let mut out_of_fold = None;
     let first_source = Arc::new(source);
     for (at, learners) in stages.iter().enumerate() {
@@ -210,6 +216,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         let fit = stage.run(below.as_ref())?;
         for (j, learner) in learners.iter().enumerate() {
             reports.push(stage.report(j, learner, &fit));
+            notes.extend(stage.notes(j, learner, &fit));
         }
         if at == 0 && sl.out_of_fold {
             out_of_fold = Some(match (&order, &fit.predictions) {
@@ -244,6 +251,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         totals: Totals::of(&work),
         as_planned: false,
         learners: reports,
+        notes,
         work,
     };
     report.as_planned = report.copies() == plan.copies();
@@ -313,6 +321,7 @@ struct OpaqueFit {
     learner: usize,
     held_out: usize,
     model: Option<Arc<dyn Model>>,
+    convergence: Option<Convergence>,
     /// Losses, block by block.
     losses: Vec<Losses>,
     seconds: f64,
@@ -343,8 +352,15 @@ impl Stage<'_, '_> {
         // models[set][learner]; the last set is all rows.
         let mut models: Vec<Vec<Option<Arc<dyn Model>>>> = vec![vec![None; self.learners.len()]; k + 1];
         let mut fold_statistics = None;
+        // ended[learner][set]
+        let mut ended: Vec<Vec<Option<Convergence>>> = vec![vec![None; k + 1]; self.learners.len()];
         if !merging.is_empty() {
             fold_statistics = Some(self.fit_merging(&merging, below, &mut models, &mut seconds)?);
+            for (set, models) in models.iter().enumerate() {
+                for (ended, model) in ended.iter_mut().zip(models) {
+                    ended[set] = model.as_ref().and_then(|m| m.convergence());
+                }
+            }
             self.step("statistics", None);
         }
 
@@ -375,11 +391,14 @@ impl Stage<'_, '_> {
                     if fit.held_out < k {
                         losses[fit.held_out][fit.learner] = fit.losses;
                     }
+                    ended[fit.learner][fit.held_out] = fit.convergence;
                     models[fit.held_out][fit.learner] = fit.model;
                 }
             }
         }
         let scores = self.scores(fold_statistics.as_deref(), &models, &losses)?;
+        let convergence = ended.into_iter().map(|ended| self.convergence(&ended)).collect();
+        let zero = (0..self.learners.len()).map(|j| self.zero_weights(&models, j)).collect();
         let full = models.pop().expect("K + 1 sets");
         let full = full.into_iter().map(|m| m.expect("every learner is fitted on all rows")).collect();
         let fold_models = if self.keep_models {
@@ -388,7 +407,7 @@ impl Stage<'_, '_> {
             Vec::new()
         };
         let predictions = stored.map(|s| s.into_table());
-        Ok(StageFit { full, fold_models, scores, seconds, fold_statistics, predictions })
+        Ok(StageFit { full, fold_models, convergence, zero, scores, seconds, fold_statistics, predictions })
     }
 
     fn ncols(&self) -> usize {
@@ -689,7 +708,15 @@ impl Stage<'_, '_> {
             self.step(&learner.name, fold);
             // A stage above that streams predictions reads linear models again; others may be large and go.
             let keep = fold.is_none() || (self.keep_models && learner.estimator.is_linear());
-            Ok(OpaqueFit { learner: j, held_out: set, model: keep.then_some(model), losses, seconds })
+            let convergence = model.convergence();
+            Ok(OpaqueFit {
+                learner: j,
+                held_out: set,
+                model: keep.then_some(model),
+                convergence,
+                losses,
+                seconds,
+            })
         };
         if serial {
             opaque.iter().map(|j| run(*j)).collect()
@@ -795,7 +822,9 @@ impl Stage<'_, '_> {
             }
         }
         let predicts = self.plan.learners.iter().map(|l| l.predicts);
-        Ok(Some(sums.iter().zip(predicts).map(|(s, predicts)| Scores::new(s, predicts)).collect()))
+        Ok(Some(
+            sums.iter().zip(predicts).map(|(s, predicts)| Scores::new(s, predicts, self.at == 0)).collect(),
+        ))
     }
 
     fn report(&self, j: usize, learner: &Learner, fit: &StageFit) -> LearnerReport {
@@ -820,7 +849,36 @@ impl Stage<'_, '_> {
             scores: fit.scores.as_ref().map(|s| s[j].clone()),
             fit_seconds: fit.seconds[j],
             copied_bytes: ways().map(|(_, w)| w.bytes()).sum(),
+            convergence: fit.convergence[j].clone(),
         }
+    }
+
+    fn notes(&self, j: usize, learner: &Learner, fit: &StageFit) -> impl Iterator<Item = Note> + use<> {
+        let open = Note::not_converged(self.at, &learner.name, &fit.convergence[j]);
+        let zero = Note::all_weights_zero(self.at, &learner.name, fit.zero[j].iter().copied());
+        open.into_iter().chain(zero)
+    }
+
+    /// The held-out fold of a training set; `None` for the last, all rows.
+    fn held_out(&self, set: usize) -> Option<usize> {
+        (set < self.folds.len()).then_some(set)
+    }
+
+    /// How one learner's fits ended, from what each set's model says.
+    fn convergence(&self, ended: &[Option<Convergence>]) -> Vec<FitConvergence> {
+        let ended = ended.iter().enumerate();
+        ended
+            .filter_map(|(set, c)| Some(FitConvergence { fold: self.held_out(set), convergence: (*c)? }))
+            .collect()
+    }
+
+    /// Sets in which learner `j`, which stands above others, gives all of them weight 0.
+    fn zero_weights(&self, models: &[Vec<Option<Arc<dyn Model>>>], j: usize) -> Vec<Option<usize>> {
+        let zero = |model: &Arc<dyn Model>| {
+            self.at > 0 && model.as_linear().is_some_and(|form| form.coefficients.iter().all(|c| *c == 0.0))
+        };
+        let sets = models.iter().enumerate().filter(|(_, set)| set[j].as_ref().is_some_and(zero));
+        sets.map(|(set, _)| self.held_out(set)).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     mat::{MatMut, MatRef, Order},
     model::{Model, batch_rows, check_prediction, predict_all},
     monitor::{Monitor, Silent},
+    notes::{FitConvergence, Note},
     pipeline::Pipeline,
     plan::{self, Plan},
     record::Record,
@@ -342,6 +343,8 @@ pub struct LearnerReport {
     pub fit_seconds: f64,
     /// Bytes copied to hand it its rows; shared copies count at every learner that uses them.
     pub copied_bytes: u64,
+    /// How each of its fits ended, fold by fold and on all rows last; empty for a learner that does not iterate.
+    pub convergence: Vec<FitConvergence>,
 }
 
 /// What a fit did.
@@ -367,6 +370,8 @@ pub struct Report {
     pub as_planned: bool,
     /// Every learner, layer by layer.
     pub learners: Vec<LearnerReport>,
+    /// What a user should know although nothing failed: what did not converge, and the like.
+    pub notes: Vec<Note>,
     /// The ledger.
     pub work: Vec<Work>,
 }

@@ -20,6 +20,7 @@ mod model;
 mod moments;
 mod monitor;
 mod norm;
+mod notes;
 pub mod parameter;
 mod pipeline;
 mod plan;
@@ -53,6 +54,7 @@ pub use model::{LinearForm, LinearModel, Model, check_prediction, predict_linear
 pub use moments::{MOMENTS, Moments};
 pub use monitor::{Event, Monitor, Silent};
 pub use norm::{Norm, RowScaler};
+pub use notes::{Convergence, FitConvergence, Note, NoteKind};
 pub use pipeline::{Pipeline, PipelineModel};
 pub use plan::Plan;
 pub use record::{Array, Record};

@@ -5,6 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::{
     error::{Error, Result},
     mat::{MatMut, MatRef, Order},
+    notes::Convergence,
     record::Record,
     statistic::BLOCK_ROWS,
 };
@@ -34,6 +35,12 @@ pub trait Model: Send + Sync {
 
     /// The model as intercept plus coefficients on the columns of x, if it is that.
     fn as_linear(&self) -> Option<LinearForm<'_>> {
+        None
+    }
+
+    /// How the fit ended, of a learner that iterates; `None` of one that computes its answer, and of a model read from a file.
+    /// A model made of others hands theirs on.
+    fn convergence(&self) -> Option<Convergence> {
         None
     }
 
@@ -97,6 +104,7 @@ pub struct LinearModel {
     kind: String,
     coefficients: Vec<f64>,
     intercept: f64,
+    convergence: Option<Convergence>,
 }
 
 impl LinearModel {
@@ -105,7 +113,14 @@ impl LinearModel {
 
     /// A model fitted by the learner called `kind`.
     pub fn new(kind: impl Into<String>, coefficients: Vec<f64>, intercept: f64) -> Self {
-        Self { kind: kind.into(), coefficients, intercept }
+        Self { kind: kind.into(), coefficients, intercept, convergence: None }
+    }
+
+    /// With how its fit ended.
+    #[must_use]
+    pub fn with_convergence(mut self, convergence: impl Into<Option<Convergence>>) -> Self {
+        self.convergence = convergence.into();
+        self
     }
 
     /// The learner's kind.
@@ -120,7 +135,7 @@ impl LinearModel {
     pub fn from_record(record: &Record) -> Result<Self> {
         let coefficients = record.array("coefficients")?.data.clone();
         let intercept = record.array("intercept")?.data.first().copied().unwrap_or(0.0);
-        Ok(Self { kind: record.text("learner")?, coefficients, intercept })
+        Ok(Self::new(record.text("learner")?, coefficients, intercept))
     }
 }
 
@@ -137,6 +152,10 @@ impl Model for LinearModel {
 
     fn as_linear(&self) -> Option<LinearForm<'_>> {
         Some(LinearForm { coefficients: &self.coefficients, intercept: self.intercept })
+    }
+
+    fn convergence(&self) -> Option<Convergence> {
+        self.convergence
     }
 
     fn bytes(&self) -> u64 {

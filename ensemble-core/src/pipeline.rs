@@ -16,6 +16,7 @@ use crate::{
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, batch_rows, check_prediction},
+    notes::Convergence,
     record::Record,
     registry::Registry,
     statistic::{BLOCK_ROWS, Statistic, StatisticContext, Statistics, minimal_requests},
@@ -128,7 +129,8 @@ fn finish(kind: &str, maps: Vec<Arc<dyn FittedTransform>>, model: Arc<dyn Model>
         for map in affine.iter().rev() {
             (coefficients, intercept) = map.pull_back(&coefficients, intercept);
         }
-        return Arc::new(LinearModel::new(kind, coefficients, intercept));
+        let linear = LinearModel::new(kind, coefficients, intercept);
+        return Arc::new(linear.with_convergence(model.convergence()));
     }
     Arc::new(PipelineModel { maps, model })
 }
@@ -344,6 +346,10 @@ impl Model for PipelineModel {
 
     fn batch_rows(&self) -> usize {
         self.model.batch_rows()
+    }
+
+    fn convergence(&self) -> Option<Convergence> {
+        self.model.convergence()
     }
 
     fn bytes(&self) -> u64 {

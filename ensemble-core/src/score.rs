@@ -18,6 +18,11 @@ pub struct Scores {
     pub cv_rmse_se: f64,
     /// Each fold's.
     pub cv_rmse_folds: Vec<f64>,
+    /// Whether the targets of a fold's rows were kept from everything that its score's models were trained on. So it is in the
+    /// first layer. Above it, it is not: a learner is scored on the folds it was not trained on, but its training columns are
+    /// predictions of models that did see the held-out targets, so that its score is a little too good. Exact, and K times the
+    /// work, is a cross-validation of the whole fit.
+    pub nested: bool,
     /// Of a classifier only.
     #[serde(flatten)]
     pub classes: Option<ClassScores>,
@@ -39,8 +44,8 @@ pub struct ClassScores {
 }
 
 impl Scores {
-    /// From each fold's losses and row count.
-    pub(crate) fn new(sums: &[(Losses, usize)], predicts: Predicts) -> Self {
+    /// From each fold's losses and row count, and whether the held-out targets were kept from all training.
+    pub(crate) fn new(sums: &[(Losses, usize)], predicts: Predicts, nested: bool) -> Self {
         let each = |value: fn(&Losses) -> f64| -> Vec<f64> {
             sums.iter().map(|(sum, rows)| value(sum) / *rows as f64).collect()
         };
@@ -58,7 +63,7 @@ impl Scores {
         });
         let (mean, sd) = mean_and_sd(&folds);
         let se = sd / (folds.len() as f64).sqrt();
-        Self { cv_rmse_mean: mean, cv_rmse_sd: sd, cv_rmse_se: se, cv_rmse_folds: folds, classes }
+        Self { cv_rmse_mean: mean, cv_rmse_sd: sd, cv_rmse_se: se, cv_rmse_folds: folds, nested, classes }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The edge to linfa: its views over the table's own memory, its errors as ours, what comes back checked.
 
-use ensemble_core::{Error, MatMut, MatRef, Model, Order, Record, Result, Train, check_prediction};
+use ensemble_core::{
+    Convergence, Error, MatMut, MatRef, Model, Order, Record, Result, Train, check_prediction,
+};
 use ndarray::{ArrayView1, ArrayView2, ShapeBuilder};
 
 /// Stack for calls that recurse with the data. Address space only: memory is what the call touches.
@@ -62,6 +64,10 @@ pub(crate) trait RowModel: Send + Sync {
     fn n_outputs(&self) -> usize;
     /// The prediction for one row.
     fn predict_row(&self, row: &[f64], out: &mut [f64]);
+    /// As [`Model::convergence`].
+    fn convergence(&self) -> Option<Convergence> {
+        None
+    }
     /// Bytes held.
     fn bytes(&self) -> u64;
     /// As [`Model::to_record`].
@@ -97,6 +103,10 @@ impl<M: RowModel> Model for ByRow<M> {
             }
         }
         Ok(())
+    }
+
+    fn convergence(&self) -> Option<Convergence> {
+        self.0.convergence()
     }
 
     fn bytes(&self) -> u64 {

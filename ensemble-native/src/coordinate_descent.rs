@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    AffineShape, Built, Error, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Params, Registry, Result,
-    Statistic, StatisticContext, Statistics,
+    AffineShape, Built, Convergence, Error, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Params,
+    Registry, Result, Statistic, StatisticContext, Statistics,
 };
 
 use crate::{
@@ -61,21 +61,26 @@ impl Descent {
         let n = moments.nrows();
         let l1 = self.alpha * self.l1_ratio * n;
         let l2 = self.alpha * (1.0 - self.l1_ratio) * n;
-        let coefficients = self.solve(&equations.gram, &equations.xy, equations.yy, l1, l2);
-        Ok(Fitted::Model(equations.model(kind, coefficients)))
+        let (coefficients, convergence) = self.solve(&equations.gram, &equations.xy, equations.yy, l1, l2);
+        Ok(Fitted::Model(Arc::new(equations.model(kind, coefficients).with_convergence(convergence))))
     }
 
     /// Minimise b'Gb / 2 - c'b + l1 ||b||_1 + l2 ||b||^2 / 2.
-    fn solve(&self, gram: &Matrix, xy: &[f64], yy: f64, l1: f64, l2: f64) -> Vec<f64> {
+    fn solve(&self, gram: &Matrix, xy: &[f64], yy: f64, l1: f64, l2: f64) -> (Vec<f64>, Convergence) {
         let p = xy.len();
         let tolerance = self.tol * yy;
         let mut w = vec![0.0; p];
         // G w, kept up to date.
         let mut gw = vec![0.0; p];
-        if self.gap(xy, yy, &w, &gw, l1, l2) <= tolerance {
-            return w;
+        // The gap is told as a share of the sum of squares of y, as `tol` is.
+        let share = |gap: f64| if yy > 0.0 { gap.max(0.0) / yy } else { 0.0 };
+        let mut gap = self.gap(xy, yy, &w, &gw, l1, l2);
+        if gap <= tolerance {
+            return (w, Convergence::new(0, Some(share(gap)), true));
         }
+        let (mut steps, mut converged) = (0, false);
         for iteration in 1..=self.max_iter {
+            steps = iteration as u64;
             let (mut largest, mut moved) = (0.0_f64, 0.0_f64);
             for j in 0..p {
                 let own = gram[(j, j)];
@@ -105,14 +110,16 @@ impl Descent {
                 for (j, v) in w.iter().enumerate().filter(|(_, v)| **v != 0.0) {
                     add_scaled(&mut gw, *v, gram.column(j));
                 }
-                if still || self.gap(xy, yy, &w, &gw, l1, l2) <= tolerance {
+                gap = self.gap(xy, yy, &w, &gw, l1, l2);
+                if still || gap <= tolerance {
+                    converged = true;
                     break;
                 }
             }
         }
         // The sign of a zero is no information.
         w.iter_mut().filter(|v| **v == 0.0).for_each(|v| *v = 0.0);
-        w
+        (w, Convergence::new(steps, Some(share(gap)), converged))
     }
 
     /// Primal minus dual objective at `w`, a bound on how far the objective is from its least.
@@ -148,7 +155,7 @@ macro_rules! descent_learner {
                 self
             }
 
-            /// Most sweeps over the columns. A fit that reaches it returns the model it has, without a word.
+            /// Most sweeps over the columns. A fit that reaches it has not converged, which its model and the report say.
             #[must_use]
             pub fn max_iter(mut self, max_iter: usize) -> Self {
                 self.descent.max_iter = max_iter;
@@ -199,7 +206,7 @@ macro_rules! descent_learner {
 /// Least squares with an l1 penalty: minimises ||y - Xb - b0||^2 / (2n) + alpha ||b||_1, scikit-learn's `Lasso`.
 ///
 /// Merges: one pass sums [`Moments`]; coordinates are then visited in cyclic order from zero on the Gram matrix, with
-/// scikit-learn's stopping rule (step, then duality gap). A fit that reaches `max_iter` returns the model it has. Columns
+/// scikit-learn's stopping rule (step, then duality gap). Columns
 /// that do not vary get coefficient 0. Friedman, Hastie and Tibshirani, "Regularization paths for generalized linear
 /// models via coordinate descent", J. Stat. Softw. 33 (2010).
 ///

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    AffineShape, BLOCK_ROWS, Built, Error, FitCost, Fitted, Kind, LinearModel, MOMENTS, MergeFit, Model,
-    Moments, Parameter, Registry, Result, Shape, Statistic, StatisticContext, Statistics,
+    AffineShape, BLOCK_ROWS, Built, Error, FitCost, Fitted, Kind, LinearModel, MOMENTS, MergeFit, Moments,
+    Parameter, Registry, Result, Shape, Statistic, StatisticContext, Statistics,
 };
 
 use crate::{
@@ -114,13 +114,13 @@ impl<'a> NormalEquations<'a> {
     }
 
     /// The model with these coefficients.
-    pub(crate) fn model(&self, kind: &str, coefficients: Vec<f64>) -> Arc<dyn Model> {
+    pub(crate) fn model(&self, kind: &str, coefficients: Vec<f64>) -> LinearModel {
         let intercept = if self.fit_intercept {
             self.moments.y_mean() - dot(&coefficients, self.moments.x_mean())
         } else {
             0.0
         };
-        Arc::new(LinearModel::new(kind, coefficients, intercept))
+        LinearModel::new(kind, coefficients, intercept)
     }
 }
 
@@ -179,7 +179,7 @@ fn fit_squares(kind: &str, statistics: &Statistics, fit_intercept: bool, alpha: 
     // The rule looks at these statistics alone, never at which others are there: what other learners ask for changes no bit.
     let limit = if moments.nrows() <= BLOCK_ROWS as f64 { MAX_CONDITION_SMALL } else { MAX_CONDITION };
     if let Some(coefficients) = equations.solve(alpha, limit) {
-        return Ok(Fitted::Model(equations.model(kind, coefficients)));
+        return Ok(Fitted::Model(Arc::new(equations.model(kind, coefficients))));
     }
     if !statistics.has(&TSQR) {
         return Ok(Fitted::Needs(vec![Box::new(TsqrStatistic::new(moments.ncols()))]));
@@ -275,7 +275,7 @@ impl MergeFit for LinearRegression {
             let moments = statistics.get::<Moments>(&MOMENTS)?;
             let equations = NormalEquations::new(&moments, self.fit_intercept)?;
             let set = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative);
-            return Ok(Fitted::Model(equations.model(Self::KIND, set.solve())));
+            return Ok(Fitted::Model(Arc::new(set.model(&equations, Self::KIND))));
         }
         fit_squares(Self::KIND, statistics, self.fit_intercept, 0.0)
     }

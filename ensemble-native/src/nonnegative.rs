@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    AffineShape, Built, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Registry, Result, Statistic,
-    StatisticContext, Statistics,
+    AffineShape, Built, Convergence, Fitted, Kind, LinearModel, MOMENTS, MergeFit, Moments, Parameter,
+    Registry, Result, Statistic, StatisticContext, Statistics,
 };
 
 use crate::{
@@ -69,20 +69,28 @@ impl ActiveSet {
         Self { m, b, scale, constraint, tolerance }
     }
 
-    /// The weights.
-    pub(crate) fn solve(&self) -> Vec<f64> {
+    /// The model whose coefficients are the weights.
+    pub(crate) fn model(&self, equations: &NormalEquations<'_>, kind: &str) -> LinearModel {
+        let (weights, convergence) = self.solve();
+        equations.model(kind, weights).with_convergence(convergence)
+    }
+
+    /// The weights, and after how many rounds; the gap is the steepest slope left over its tolerance.
+    pub(crate) fn solve(&self) -> (Vec<f64>, Convergence) {
         let k = self.b.len();
         let mut w = vec![0.0; k];
         let mut used = Factor::default();
         if self.constraint == Constraint::Simplex {
             let best = (0..k).min_by(|i, j| self.m[(*i, *i)].total_cmp(&self.m[(*j, *j)]));
-            let Some(best) = best else { return w };
+            let Some(best) = best else { return (w, Convergence::new(0, None, true)) };
             w[best] = 1.0;
             used.add(&self.m, best);
         }
         let mut refused = vec![false; k];
         // Every round lowers the objective, so no set comes back, but for rounding; the guard ends what rounding keeps alive.
-        for _ in 0..10 * (k + 1) {
+        let (mut rounds, mut gap, mut converged) = (0, None, false);
+        while rounds < 10 * (k as u64 + 1) {
+            rounds += 1;
             let mut product = vec![0.0; k];
             used.columns.iter().for_each(|j| add_scaled(&mut product, w[*j], self.m.column(*j)));
             let level = match self.constraint {
@@ -95,10 +103,13 @@ impl ActiveSet {
             };
             let candidates =
                 (0..k).filter(|j| !refused[*j] && self.scale[*j] > 0.0 && !used.columns.contains(j));
+            let steepest = candidates.clone().map(slope).fold(0.0, f64::max);
+            gap = (self.tolerance > 0.0).then_some(steepest / self.tolerance);
             let Some(next) = candidates
                 .filter(|j| slope(*j) > self.tolerance)
                 .max_by(|i, j| slope(*i).total_cmp(&slope(*j)).then(j.cmp(i)))
             else {
+                converged = true;
                 break;
             };
             if !used.add(&self.m, next) {
@@ -116,7 +127,7 @@ impl ActiveSet {
             let sum: f64 = w.iter().sum();
             w.iter_mut().for_each(|w| *w /= sum);
         }
-        w
+        (w, Convergence::new(rounds, gap, converged))
     }
 
     /// Move to the best weights on the columns in use, leaving out those that reach zero on the way. `false` when the column
@@ -270,8 +281,8 @@ impl MergeFit for NonNegativeLeastSquares {
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
         let moments = statistics.get::<Moments>(&MOMENTS)?;
         let equations = NormalEquations::new(&moments, self.fit_intercept)?;
-        let weights = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative).solve();
-        Ok(Fitted::Model(equations.model(Self::KIND, weights)))
+        let set = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative);
+        Ok(Fitted::Model(Arc::new(set.model(&equations, Self::KIND))))
     }
 }
 
@@ -329,8 +340,8 @@ impl MergeFit for ConvexCombination {
                 errors[(i, j)] = spread + moments.nrows() * bias[i] * bias[j];
             }
         }
-        let weights = ActiveSet::new(&errors, &equations.xy, Constraint::Simplex).solve();
-        Ok(Fitted::Model(equations.model(Self::KIND, weights)))
+        let set = ActiveSet::new(&errors, &equations.xy, Constraint::Simplex);
+        Ok(Fitted::Model(Arc::new(set.model(&equations, Self::KIND))))
     }
 }
 
