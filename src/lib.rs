@@ -52,8 +52,8 @@ pub use ensemble_core::{
     Record, Registry, Report, Result, Root, RowScaler, Rows, Scores, Scratch, ScratchMatrix, Shape, Silent,
     Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener, TableReference,
     Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
-    fit_transform_by_merging, gather, minimal_requests, on_stack, parameter, predict_linear, same_type,
-    softmax,
+    fit_transform_by_merging, gather, minimal_requests, on_stack, parameter, predict_linear, quoted,
+    quoted_list, same_type, softmax,
 };
 #[cfg(feature = "linfa-backend")]
 pub use ensemble_linfa as linfa;

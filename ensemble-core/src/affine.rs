@@ -119,7 +119,10 @@ impl Affine {
         if x.ncols() != self.n_in() {
             return Err(Error::shape("columns to transform", self.n_in(), x.ncols()));
         }
-        if out.ncols() != self.n_out() || out.nrows() != x.nrows() {
+        if out.nrows() != x.nrows() {
+            return Err(Error::shape("rows of the transformed block", x.nrows(), out.nrows()));
+        }
+        if out.ncols() != self.n_out() {
             return Err(Error::shape("columns of the transformed block", self.n_out(), out.ncols()));
         }
         for row in 0..x.nrows() {

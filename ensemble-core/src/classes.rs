@@ -72,9 +72,13 @@ impl Classes {
                 continue;
             }
             let label = whole(value).ok_or_else(|| {
-                Error::from(ErrorKind::Classes {
-                    reason: format!("row {row} of the target holds {value}, and classes are whole numbers"),
-                })
+                let reason = match value.fract() == 0.0 {
+                    true => format!(
+                        "row {row} of the target holds {value}, which is too large to be told from its neighbours: labels lie below 2^53 in size"
+                    ),
+                    false => format!("row {row} of the target holds {value}, and classes are whole numbers"),
+                };
+                Error::from(ErrorKind::Classes { reason })
             })?;
             labels.insert(Label::Integer(label));
             if labels.len() > MAX_CLASSES {

@@ -170,7 +170,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         }
     };
     if let Some(classes) = &sl.classes {
-        check_classes(y_table.as_mat(), classes).map_err(|e| e.in_target(&y.describe()))?;
+        check_classes(y_table.as_mat(), classes, order.as_deref()).map_err(|e| e.in_target(&y.describe()))?;
     }
     let target = y_table.as_mat().column(0).ok_or_else(|| Error::unsupported("the target has gaps"))?;
     let stages = sl.stages();
@@ -338,11 +338,10 @@ impl Stage<'_, '_> {
         let merging: Vec<usize> =
             (0..self.learners.len()).filter(|j| self.learners[*j].estimator.as_merge().is_some()).collect();
         let opaque: Vec<usize> = (0..self.learners.len()).filter(|j| !merging.contains(j)).collect();
-        let steps = if self.plan.cross_validated { k + 1 } else { 1 };
-        self.sl.monitor.event(Event::Layer {
-            layer: self.at,
-            steps: steps * opaque.len() + usize::from(!merging.is_empty()),
-        });
+        let fits = self.fit_sets().len() * self.learners.len();
+        let scored = if self.plan.predictions == PredictionWay::None { 0 } else { k * merging.len() };
+        let steps = fits + scored + usize::from(!merging.is_empty());
+        self.sl.monitor.event(Event::Layer { layer: self.at, steps });
 
         if self.plan.checked {
             self.pass("check values");
@@ -361,7 +360,6 @@ impl Stage<'_, '_> {
                     ended[set] = model.as_ref().and_then(|m| m.convergence());
                 }
             }
-            self.step("statistics", None);
         }
 
         let ncols = self.plan.learners.last().map_or(0, |l| l.columns.end);
@@ -531,6 +529,7 @@ impl Stage<'_, '_> {
         let mut open: Vec<(usize, usize)> =
             merging.iter().flat_map(|j| self.fit_sets().map(move |set| (*j, set))).collect();
         let mut from_below = self.plan.source == SourceWay::Statistics;
+        let mut told = false;
         while !open.is_empty() {
             let carried = match below {
                 Some(below) if from_below => self.carried(below)?,
@@ -543,6 +542,10 @@ impl Stage<'_, '_> {
                     self.fold_statistics(&wanted)?
                 }
             };
+            if !told {
+                self.step("statistics", None);
+                told = true;
+            }
             from_below = false;
             for (set, more) in sets.iter_mut().zip(complements(&fresh)?) {
                 set.extend(&more);
@@ -557,6 +560,9 @@ impl Stage<'_, '_> {
                     let start = Instant::now();
                     let merge = learner.estimator.as_merge().expect("a merging learner");
                     let fitted = guarded(|| merge.fit_from(&sets[set])).map_err(|e| self.named(e, j, set))?;
+                    if matches!(fitted, Fitted::Model(_)) {
+                        self.step(&learner.name, (set < self.folds.len()).then_some(set));
+                    }
                     Ok((j, set, start.elapsed().as_secs_f64(), fitted))
                 })
                 .collect::<Result<_>>()?;
@@ -638,7 +644,9 @@ impl Stage<'_, '_> {
                 let predict = |x: MatRef<'_>, out: MatMut<'_>| {
                     guarded(|| predict_all(x, models(), out)).map_err(|e| self.named(e, merging[0], fold))
                 };
-                self.predict_fold(merging, fold, models(), columns, &predict)
+                let losses = self.predict_fold(merging, fold, models(), columns, &predict)?;
+                merging.iter().for_each(|j| self.step(&self.learners[*j].name, Some(fold)));
+                Ok(losses)
             })
             .collect()
     }
@@ -940,13 +948,14 @@ fn store(fold: &Mutex<MatMut<'_>>, first_row: usize, places: &[Range<usize>], z:
     }
 }
 
-/// That every target is a class number.
-fn check_classes(y: MatRef<'_>, classes: &Classes) -> Result<()> {
+/// That every target is a class number; rows are told by their number in the input, also when they lie in fold order.
+fn check_classes(y: MatRef<'_>, classes: &Classes, order: Option<&[u32]>) -> Result<()> {
     let fault = (0..y.nrows()).map(|row| (row, y.get(row, 0))).find(|(_, value)| {
         let class = *value as usize;
         class as f64 != *value || class >= classes.len()
     });
     fault.map_or(Ok(()), |(row, value)| {
+        let row = order.map_or(row, |o| o[row] as usize);
         let reason = format!("row {row} holds {value}, which is no class number below {}", classes.len());
         Err(ErrorKind::Classes { reason }.into())
     })

@@ -1,6 +1,6 @@
 //! Super learners: layers of learners under a meta-learner, and what a fit gives back.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -301,6 +301,22 @@ impl SuperLearner {
     }
 }
 
+/// Names and kinds, layer by layer; what it runs on has no text.
+impl fmt::Debug for SuperLearner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stages: Vec<Vec<(&str, String)>> = (self.stages().into_iter())
+            .map(|stage| stage.iter().map(|l| (l.name.as_str(), l.estimator.kind())).collect())
+            .collect();
+        f.debug_struct("SuperLearner")
+            .field("layers", &stages)
+            .field("folds", &self.folds)
+            .field("seed", &self.seed)
+            .field("threads", &self.threads)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A learner after its fits.
 pub struct FittedLearner {
     pub(crate) name: String,
@@ -396,6 +412,19 @@ pub struct FittedEnsemble {
     pub(crate) classes: Option<Classes>,
     pub(crate) report: Option<Report>,
     pub(crate) out_of_fold: Option<Arc<dyn Table>>,
+}
+
+/// Names and kinds, layer by layer; the models' numbers are left out.
+impl fmt::Debug for FittedEnsemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stages: Vec<Vec<(&str, &str)>> =
+            self.stages.iter().map(|stage| stage.iter().map(|l| (l.name(), l.kind())).collect()).collect();
+        f.debug_struct("FittedEnsemble")
+            .field("layers", &stages)
+            .field("ncols", &self.ncols)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FittedEnsemble {

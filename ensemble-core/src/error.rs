@@ -2,6 +2,11 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use crate::{
+    ledger::Bytes,
+    quote::{Sentence, distance, quoted},
+};
+
 /// The result of every fallible call in this workspace.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -54,6 +59,15 @@ pub enum ErrorKind {
         /// The row, from 0.
         row: usize,
         /// The column, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A value that is NaN or infinite after transformers, made from values that are finite.
+    Transformed {
+        /// The row, from 0, of the training rows of this fit.
+        row: usize,
+        /// The column, from 0, that the transformers made.
         column: usize,
         /// The value.
         value: f64,
@@ -166,6 +180,16 @@ impl Error {
         }
     }
 
+    /// An [`ErrorKind::NotFinite`] of rows that transformers made, said of the transformers; other errors as they are.
+    pub(crate) fn behind_transformers(self) -> Self {
+        match *self.0 {
+            ErrorKind::NotFinite { row, column, value, .. } => {
+                ErrorKind::Transformed { row, column, value }.into()
+            }
+            _ => self,
+        }
+    }
+
     /// An [`ErrorKind::Format`].
     pub fn format(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         ErrorKind::Format { path: path.into(), what: what.into() }.into()
@@ -206,7 +230,7 @@ impl Error {
     #[must_use]
     pub fn in_learner(self, name: &str, layer: usize, fold: Option<usize>) -> Self {
         match *self.0 {
-            ErrorKind::Learner { .. } | ErrorKind::Cancelled | ErrorKind::NotFinite { .. } => self,
+            ErrorKind::Learner { .. } | ErrorKind::Cancelled => self,
             _ => ErrorKind::Learner { name: name.into(), layer, fold, source: self }.into(),
         }
     }
@@ -218,9 +242,29 @@ impl From<ErrorKind> for Error {
     }
 }
 
+/// The kinds most like a misspelt one, best first; those that are not like it at all only when there is nothing better.
+fn nearest<'k>(kind: &str, known: &'k [String]) -> Vec<&'k str> {
+    let lower = kind.to_lowercase();
+    // A kind is often written without its backend.
+    let far = |known: &str| {
+        let own = known.split_once('.').map_or(known, |(_, own)| own);
+        if lower.contains('.') { distance(&lower, known) } else { distance(&lower, own) }
+    };
+    let mut ranked: Vec<(usize, &str)> = known.iter().map(|k| (far(k), k.as_str())).collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(3).map(|(_, k)| k).collect()
+}
+
+/// One line below 1,000 bytes, whatever names, cells and paths are in it; control characters are escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind() {
+        write!(f, "{}", Sentence(&self.kind().to_string()))
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             ErrorKind::Io { path, action, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
@@ -233,6 +277,10 @@ impl fmt::Display for Error {
                 f,
                 "{table}: row {row}, column {column} (both from 0) is {value}; drop or fill such rows first"
             ),
+            ErrorKind::Transformed { row, column, value } => write!(
+                f,
+                "its transformers make {value} of finite values, in row {row} of its training rows and column {column} of theirs (both from 0); rescale the columns or leave a transformer out"
+            ),
             ErrorKind::Overflow { table } => {
                 write!(f, "{table}: sums of its values overflow float64; rescale the columns first")
             }
@@ -240,32 +288,56 @@ impl fmt::Display for Error {
                 write!(f, "cannot make {n_folds} folds of {nrows} rows: {reason}")
             }
             ErrorKind::Parameter { kind, name, value, want } => {
-                write!(f, "{kind}: {name}={value} is out of range: {want}")
+                write!(f, "{kind}: {name}={} is out of range: {want}", quoted(value))
             }
             ErrorKind::UnknownParameter { kind, name, known } if known.is_empty() => {
-                write!(f, "{kind} has no parameter '{name}': it takes none")
+                write!(f, "{kind} has no parameter '{}': it takes none", quoted(name))
             }
             ErrorKind::UnknownParameter { kind, name, known } => {
-                write!(f, "{kind} has no parameter '{name}'; it has {}", known.join(", "))
+                write!(f, "{kind} has no parameter '{}'; it has {}", quoted(name), known.join(", "))
             }
             ErrorKind::UnknownKind { kind, known } => {
-                write!(f, "no learner or transformer is called '{kind}'; there are {}", known.join(", "))
+                write!(f, "no learner or transformer is called '{}'", quoted(kind))?;
+                if let Some((backend, _)) = kind.split_once('.')
+                    && matches!(backend, "linfa" | "smartcore" | "native")
+                    && !known.iter().any(|k| k.starts_with(&format!("{backend}.")))
+                {
+                    return write!(f, ": this build has no {backend}; build it with the feature '{backend}'");
+                }
+                match known.len() {
+                    0 => write!(f, ": no backend is compiled in"),
+                    n => write!(f, "; nearest of {n} kinds: {}", nearest(kind, known).join(", ")),
+                }
             }
-            ErrorKind::Spec { text, reason } => write!(f, "cannot read '{text}': {reason}"),
+            ErrorKind::Spec { text, reason } => write!(f, "cannot read '{}': {reason}", quoted(text)),
             ErrorKind::Classes { reason } => write!(f, "no classes: {reason}"),
             ErrorKind::Budget { what, need, budget } => write!(
                 f,
-                "{what} needs {need} bytes at once and the memory budget is {budget}; raise the budget or use fewer columns or threads"
+                "{what} needs {} at once and the memory budget is {}; raise the budget or use fewer columns or threads",
+                Exactly(*need),
+                Exactly(*budget)
             ),
             ErrorKind::Learner { name, layer, fold: Some(fold), source } => {
-                write!(f, "learner '{name}' (layer {layer}, fold {fold} held out): {source}")
+                write!(f, "learner '{}' (layer {layer}, fold {fold} held out): {source}", quoted(name))
             }
             ErrorKind::Learner { name, layer, fold: None, source } => {
-                write!(f, "learner '{name}' (layer {layer}, all rows): {source}")
+                write!(f, "learner '{}' (layer {layer}, all rows): {source}", quoted(name))
             }
             ErrorKind::Panicked { message } => write!(f, "it panicked: {message}"),
             ErrorKind::Cancelled => write!(f, "cancelled"),
             ErrorKind::Unsupported { what } => write!(f, "{what}"),
+        }
+    }
+}
+
+/// Bytes for people, and to the byte where the unit hides some: "1.5 KiB (1536 bytes)".
+struct Exactly(u64);
+
+impl fmt::Display for Exactly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..1024 => write!(f, "{}", Bytes(self.0)),
+            n => write!(f, "{} ({n} bytes)", Bytes(n)),
         }
     }
 }
@@ -276,6 +348,64 @@ impl std::error::Error for Error {
             ErrorKind::Io { source, .. } => Some(source),
             ErrorKind::Learner { source, .. } => Some(source),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_kinds_are_answered_by_the_nearest() {
+        let known: Vec<String> =
+            ["linfa.lasso", "native.lasso", "native.mean", "native.ridge", "native.k_neighbors_regressor"]
+                .map(String::from)
+                .into();
+        let said = |kind: &str| {
+            Error::from(ErrorKind::UnknownKind { kind: kind.into(), known: known.clone() }).to_string()
+        };
+        for (kind, near) in [
+            ("native.laso", "5 kinds: native.lasso, "),
+            ("laso", "5 kinds: linfa.lasso, native.lasso, "),
+            ("Native.Rigde", "5 kinds: native.ridge, "),
+            ("kneighbors_regressor", "5 kinds: native.k_neighbors_regressor, "),
+            ("smartcore.lasso", "this build has no smartcore"),
+        ] {
+            assert!(said(kind).contains(near), "{}", said(kind));
+        }
+        assert!(!said("native.laso").contains("neighbors"));
+    }
+
+    #[test]
+    fn budgets_speak_in_units_and_to_the_byte() {
+        let error =
+            Error::from(ErrorKind::Budget { what: "a fit".into(), need: 234_881_024_000, budget: 100 });
+        let text = error.to_string();
+        assert!(
+            text.contains("218.8 GiB (234881024000 bytes)") && text.contains("budget is 100 B;"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn names_and_paths_from_outside_leave_a_sentence_one_line_long() {
+        let nasty = "\u{1b}[2J\n".repeat(5_000);
+        let kinds = [
+            ErrorKind::Format { path: nasty.clone().into(), what: nasty.clone() },
+            ErrorKind::Spec { text: nasty.clone(), reason: "no".into() },
+            ErrorKind::Panicked { message: nasty.clone() },
+            ErrorKind::Unsupported { what: nasty.clone() },
+            ErrorKind::Learner {
+                name: nasty.clone(),
+                layer: 0,
+                fold: None,
+                source: Error::unsupported(nasty.clone()),
+            },
+        ];
+        for kind in kinds {
+            let text = Error::from(kind).to_string();
+            assert!(text.len() < 1000 && !text.contains(char::is_control), "{text}");
         }
     }
 }

@@ -105,8 +105,11 @@ impl<'a> Train<'a> {
         if x.nrows() != y.nrows() {
             return Err(Error::shape("training targets", x.nrows(), y.nrows()));
         }
-        if y.ncols() != 1 || y.segments().any(|s| s.nrows() > 0 && s.column(0).is_none()) {
+        if y.ncols() != 1 {
             return Err(Error::shape("columns of the target", 1, y.ncols()));
+        }
+        if y.segments().any(|s| s.nrows() > 0 && s.column(0).is_none()) {
+            return Err(Error::unsupported("the target must be one column of neighbouring values"));
         }
         Ok(Self { x, y })
     }
@@ -593,6 +596,8 @@ impl StoredTrain {
         let rows = Rows::all(self.x.as_mat().nrows());
         let train =
             Train::new(FoldView::new(self.x.as_mat(), &rows)?, FoldView::new(self.y.as_mat(), &rows)?)?;
+        // The input was looked at before: what is not finite here, transformers made.
         fit(&train, &FitContext { table: Some(&self.x), target: Some(&self.y), ..*cx })
+            .map_err(Error::behind_transformers)
     }
 }

@@ -180,7 +180,10 @@ pub fn predict_linear(x: MatRef<'_>, models: &[LinearForm<'_>], mut out: MatMut<
             return Err(Error::shape("columns to predict from", model.coefficients.len(), x.ncols()));
         }
     }
-    if out.ncols() != models.len() || out.nrows() != x.nrows() {
+    if out.nrows() != x.nrows() {
+        return Err(Error::shape("rows of the prediction buffer", x.nrows(), out.nrows()));
+    }
+    if out.ncols() != models.len() {
         return Err(Error::shape("columns of the prediction buffer", models.len(), out.ncols()));
     }
     match x.order() {

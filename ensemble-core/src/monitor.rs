@@ -8,10 +8,11 @@ pub enum Event<'a> {
     Layer {
         /// From 0; the meta-learner's is the last.
         layer: usize,
-        /// Steps to come.
+        /// Steps to come: one for the pass of statistics, one for each learner's fit without each fold and on all rows, and one for
+        /// each fold's predictions of learners that are fitted from statistics. A few more come when sums must be made again.
         steps: usize,
     },
-    /// A step ended.
+    /// A step ended: a fit, with its fold's predictions where they are made at once, or the predictions of a fold.
     Step {
         /// The layer.
         layer: usize,

@@ -97,7 +97,10 @@ impl FittedTransform for RowScaler {
         if x.ncols() != self.ncols {
             return Err(Error::shape("columns to transform", self.ncols, x.ncols()));
         }
-        if out.nrows() != x.nrows() || out.ncols() != self.ncols {
+        if out.nrows() != x.nrows() {
+            return Err(Error::shape("rows of the transformed block", x.nrows(), out.nrows()));
+        }
+        if out.ncols() != self.ncols {
             return Err(Error::shape("columns of the transformed block", self.ncols, out.ncols()));
         }
         for row in 0..x.nrows() {

@@ -14,6 +14,7 @@ use crate::{
     ledger::{Bytes, Totals, Work, WorkKind, copies},
     mat::{Order, Shape},
     moments::{MOMENTS, Moments},
+    quote::{Sentence, quoted},
     rows::Rows,
     statistic::{BLOCK_ROWS, Statistic, StatisticContext, minimal_requests},
     table::{Scratch, Table},
@@ -361,7 +362,7 @@ fn target_classes(sl: &SuperLearner, y: &dyn Table) -> Result<Option<Classes>> {
     {
         return Err(Error::unsupported(format!(
             "learner '{}' ({}) predicts a number, and the {} classes of the target have no order; use a classifier",
-            regressor.name,
+            quoted(&regressor.name),
             regressor.estimator.kind(),
             classes.len()
         )));
@@ -412,21 +413,26 @@ fn check_inputs(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<()> {
     if sl.folds.shuffle_seed().is_some() && u32::try_from(xm.nrows()).is_err() {
         return Err(Error::unsupported("shuffling takes fewer than 2^32 rows"));
     }
-    let Some(last) = sl.stages().last().copied() else {
-        return Err(Error::unsupported("a super learner needs a layer with a learner"));
+    let Some(last) = sl.stages().last().copied().filter(|_| !sl.layers.is_empty()) else {
+        return Err(Error::unsupported("there is no layer; add one with a learner"));
     };
-    if sl.layers.is_empty() || sl.layers.iter().any(|l| l.learners.is_empty()) {
-        return Err(Error::unsupported("every layer needs a learner"));
+    if let Some(at) = sl.layers.iter().position(|l| l.learners.is_empty()) {
+        return Err(Error::unsupported(format!(
+            "layer {at} has no learner; add one, or leave the layer out"
+        )));
     }
     if last.len() > 1 {
         return Err(Error::unsupported(
             "the last layer has several learners and nothing combines them; add a meta-learner",
         ));
     }
-    for stage in sl.stages() {
+    for (at, stage) in sl.stages().into_iter().enumerate() {
         for (i, learner) in stage.iter().enumerate() {
             if stage[..i].iter().any(|l| l.name == learner.name) {
-                return Err(Error::spec(&learner.name, "two learners of one layer have this name"));
+                return Err(Error::unsupported(format!(
+                    "two learners of layer {at} are called '{}'; give each a name of its own",
+                    quoted(&learner.name)
+                )));
             }
         }
     }
@@ -739,10 +745,18 @@ fn source_of(
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = Shape { nrows: self.rows, ncols: self.columns }.bytes();
-        writeln!(f, "{}: {} rows x {} columns, {}", self.table, self.rows, self.columns, Bytes(bytes))?;
+        writeln!(
+            f,
+            "{}: {} rows x {} columns, {}",
+            Sentence(&self.table),
+            self.rows,
+            self.columns,
+            Bytes(bytes)
+        )?;
         writeln!(f, "{}; {} threads", self.folds_text, self.threads)?;
         if let Some(classes) = &self.classes {
-            let labels: Vec<String> = classes.labels().iter().take(8).map(ToString::to_string).collect();
+            let labels: Vec<String> =
+                classes.labels().iter().take(8).map(|l| quoted(l.to_string())).collect();
             let more = if classes.len() > labels.len() { ", .." } else { "" };
             writeln!(f, "{} classes: {}{more}", classes.len(), labels.join(", "))?;
         }
@@ -775,7 +789,7 @@ impl fmt::Display for Plan {
                 writeln!(
                     f,
                     "  {:<16} {:<44} {way}; own {}",
-                    learner.name,
+                    quoted(&learner.name),
                     learner.kind,
                     Bytes(learner.cost)
                 )?;

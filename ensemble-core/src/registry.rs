@@ -12,6 +12,7 @@ use crate::{
     model::{LinearModel, Model},
     norm::RowScaler,
     pipeline::{Pipeline, PipelineModel, load_affine},
+    quote::{quoted, quoted_list},
     record::Record,
     table::{Table, TableReference},
 };
@@ -199,7 +200,30 @@ impl Registry {
         self.kinds.values()
     }
 
-    /// Make what `KIND[:param=value,...]` says.
+    /// The kind of this name: in any case of letters, and without its backend where only one backend has it.
+    fn find(&self, name: &str) -> Result<&Kind> {
+        let lower = name.to_lowercase();
+        if let Some(kind) = self.kinds.get(lower.as_str()) {
+            return Ok(kind);
+        }
+        let own = |kind: &str| kind.split_once('.').is_some_and(|(_, own)| own == lower);
+        let mut named = self.kinds.values().filter(|k| own(k.name));
+        match (named.next(), named.next()) {
+            (Some(kind), None) => Ok(kind),
+            (Some(first), Some(second)) => {
+                let all = [first, second].into_iter().chain(named).map(|k| k.name);
+                let reason = format!("several backends have it; name one of {}", quoted_list(all));
+                Err(Error::spec(name, reason))
+            }
+            (None, _) => Err(ErrorKind::UnknownKind {
+                kind: name.into(),
+                known: self.kinds.keys().map(|k| (*k).into()).collect(),
+            }
+            .into()),
+        }
+    }
+
+    /// Make what `KIND[:param=value,...]` says. A kind that only one backend has may be written without it.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownKind`], [`ErrorKind::UnknownParameter`], [`ErrorKind::Parameter`] or [`ErrorKind::Spec`].
@@ -207,12 +231,8 @@ impl Registry {
         let text = text.trim();
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         let name = name.trim();
-        let kind = self.kinds.get(name).ok_or_else(|| {
-            Error::from(ErrorKind::UnknownKind {
-                kind: name.into(),
-                known: self.kinds.keys().map(|k| (*k).into()).collect(),
-            })
-        })?;
+        let kind = self.find(name)?;
+        let name = kind.name;
         let mut params = Params { kind: name.into(), values: BTreeMap::new() };
         for pair in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (key, value) = pair
@@ -249,7 +269,7 @@ impl Registry {
                 Built::Learner(_) => {
                     return Err(Error::spec(
                         text,
-                        format!("'{}' is a learner; a learner stands last", part.trim()),
+                        format!("'{}' is a learner; a learner stands last", quoted(part.trim())),
                     ));
                 }
             }
@@ -257,9 +277,10 @@ impl Registry {
         match self.build(last)? {
             Built::Learner(learner) if transformers.is_empty() => Ok(learner),
             Built::Learner(learner) => Ok(Arc::new(Pipeline::new(transformers, learner))),
-            Built::Transformer(_) => {
-                Err(Error::spec(text, format!("'{}' is a transformer; a learner stands last", last.trim())))
-            }
+            Built::Transformer(_) => Err(Error::spec(
+                text,
+                format!("'{}' is a transformer; a learner stands last", quoted(last.trim())),
+            )),
         }
     }
 

@@ -149,8 +149,14 @@ impl MappedTable {
             return Err(Error::format(
                 path,
                 format!(
-                    "{nrows} x {ncols} float64 values are {bytes} bytes, and the file has {}; correct the shape, or open it at an offset",
-                    stamp.len
+                    "{nrows} x {ncols} float64 values are {bytes} bytes, and the file has {}{}; correct the shape, or open it at an offset",
+                    stamp.len,
+                    // A raw file does not say what is in it.
+                    if Some(bytes) == stamp.len.checked_mul(2) {
+                        ", as of float32, which is not read"
+                    } else {
+                        ""
+                    }
                 ),
             ));
         }

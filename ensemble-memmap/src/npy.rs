@@ -5,7 +5,7 @@
 
 use std::{fmt, fs::File, os::unix::fs::FileExt, path::Path};
 
-use ensemble_core::{Error, Order, Result, Shape};
+use ensemble_core::{Error, Order, Result, Shape, quoted};
 
 /// Where the values of the files written here start: a multiple of the usual page size.
 pub(crate) const DATA_START: usize = 4096;
@@ -51,7 +51,7 @@ pub(crate) fn read(file: &File, path: &Path, file_len: u64) -> Result<Header> {
     let seen = have.min(MAGIC.len());
     if head[..seen] != MAGIC[..seen] || seen == 0 {
         return Err(bad(format!(
-            "this is not a .npy file: it starts with \"{}\" where \"\\x93NUMPY\" is expected; {WRITE_AGAIN}, or open it as raw float64 with its shape",
+            "this is not a .npy file: it starts with \"{}\" where \"\\x93NUMPY\" is expected; {WRITE_AGAIN}, or open it as raw float64 with its shape (of the program, --raw-shape ROWSxCOLS)",
             head[..seen].escape_ascii()
         )));
     }
@@ -102,8 +102,14 @@ fn check(dict: &Dict, data_start: u64, file_len: u64) -> std::result::Result<Hea
             ">f8" => "big-endian float64 ('>f8')".to_string(),
             "<f4" | ">f4" => format!("float32 ('{}')", dict.descr),
             "|O" => "Python objects ('|O')".to_string(),
-            other => format!("of type '{other}'"),
+            other => format!("of type '{}'", quoted(other)),
         };
+        if dict.descr.starts_with('[') || dict.descr.starts_with("|V") {
+            return Err(format!(
+                "its values are records of several fields, a structured array ({}), and one table of float64 is expected; convert it with numpy.save(path, numpy.lib.recfunctions.structured_to_unstructured(x, dtype='<f8'))",
+                quoted(&dict.descr)
+            ));
+        }
         return Err(format!(
             "its values are {found}, and little-endian float64 ('<f8') is expected; convert it with numpy.save(path, x.astype('<f8'))"
         ));

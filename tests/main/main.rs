@@ -9,3 +9,4 @@ mod plans;
 mod references;
 mod stacked;
 mod support;
+mod told;
