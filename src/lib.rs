@@ -53,7 +53,7 @@ pub use ensemble_core::{
     Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener, TableReference,
     Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, fit_by_merging,
     fit_transform_by_merging, gather, minimal_requests, on_stack, parameter, predict_linear, quoted,
-    quoted_list, same_type, softmax,
+    quoted_list, same_type, softmax, start_threads,
 };
 #[cfg(feature = "linfa-backend")]
 pub use ensemble_linfa as linfa;

@@ -5,8 +5,8 @@ use std::{cell::LazyCell, hint::black_box, ops::Range, path::PathBuf, process::C
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ensemble::{
-    Block, DenseTable, Estimator, FitContext, FoldView, Friedman1, Heap, KFold, Layer, Ledger, MOMENTS,
-    MatMut, MatRef, Model, Moments, Order, Rows, Statistic, Statistics, SuperLearner, Table, Train,
+    Access, Block, DenseTable, Estimator, FitContext, FoldView, Friedman1, Heap, KFold, Layer, Ledger,
+    MOMENTS, MatMut, MatRef, Model, Moments, Order, Rows, Statistic, Statistics, SuperLearner, Table, Train,
     complements,
     memmap::{MappedTable, save_npy},
     native::{
@@ -87,7 +87,7 @@ fn fold_statistics(c: &mut Criterion) {
     let (x, y) = (x.as_mat(), y.as_mat());
     let y = y.column(0).unwrap();
     for k in [2, 10, 20] {
-        let folds = KFold::new(k).split(nrows, 4096).unwrap();
+        let folds = KFold::new(k).split(nrows, Access::Merge).unwrap();
         let states = || -> Vec<Statistics> {
             let state = |range: Range<usize>| moments(x.rows(range.clone()).unwrap(), &y[range]);
             folds.ranges().map(|r| Statistics::new(vec![Arc::new(state(r))])).collect()

@@ -11,7 +11,7 @@
 use std::{path::Path, process::Command, sync::Arc, time::Instant};
 
 use ensemble::{
-    Bytes, Error, KFold, Layer, MatRef, Order, Result, Rows, SuperLearner, Table,
+    Access, Bytes, Error, KFold, Layer, MatRef, Order, Result, Rows, SuperLearner, Table,
     memmap::{MappedTable, SpillDir},
     registry,
 };
@@ -247,7 +247,8 @@ impl Owned {
 fn bare(folder: &Path) -> Result<()> {
     let (x, y) = tables(folder)?;
     let (x, y) = (x.as_mat(), y.as_mat());
-    let folds = KFold::new(FOLDS).split(ROWS, 4096)?;
+    // As the engine cuts them: two of the learners take one matrix.
+    let folds = KFold::new(FOLDS).split(ROWS, Access::Contiguous(None))?;
     let mut sets = Vec::with_capacity(FOLDS + 1);
     for held_out in folds.ranges() {
         let train = Rows::all_but(ROWS, held_out.clone())?;

@@ -68,7 +68,7 @@ pub(crate) struct Fit {
     pub(crate) layer: Vec<(String, String)>,
     pub(crate) meta: Option<String>,
     pub(crate) folds: usize,
-    /// Fold sizes as everybody has them, to the row; page-aligned where that moves little otherwise.
+    /// Fold sizes as everybody has them, to the row, also where a learner takes one matrix.
     pub(crate) exact: bool,
     pub(crate) threads: usize,
     pub(crate) budget: Option<u64>,

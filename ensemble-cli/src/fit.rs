@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use ensemble::{
     Bytes, Error, FittedEnsemble, LearnerReport, Report, Result,
     memmap::{NpyWriter, SpillDir},
-    registry,
+    registry, start_threads,
 };
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ const NOT_NESTED: &str = "scores above layer 0 are a little too good: the column
 
 /// What both commands prepare: the learner first, since a bad spec needs no data to be refused.
 fn prepare(a: &Fit) -> Result<(Asked, Input)> {
+    start_threads(a.threads)?;
     let spec = Spec::read(a.spec.as_deref())?;
     let mut asked = spec::build(a, &spec, &registry())?;
     let target = a.target.as_deref().or(spec.target.as_deref());

@@ -24,22 +24,23 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Start. One read of a small file every 2 ms.
+    /// Start. One read of a small file every 2 ms. Where the system refuses a thread, there is no figure.
     pub(crate) fn start() -> Self {
         let (peak, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let thread = anonymous().is_some().then(|| {
+        let sample = {
             let (peak, stop) = (Arc::clone(&peak), Arc::clone(&stop));
-            std::thread::spawn(move || {
+            move || {
                 while !stop.load(Ordering::Relaxed) {
                     peak.fetch_max(anonymous().unwrap_or(0), Ordering::Relaxed);
                     std::thread::sleep(Duration::from_millis(2));
                 }
-            })
-        });
+            }
+        };
+        let thread = anonymous().and_then(|_| std::thread::Builder::new().spawn(sample).ok());
         Self { peak, stop, thread }
     }
 
-    /// The greatest value seen, or `None` where the system does not tell.
+    /// The greatest value seen, or `None` where nothing could be sampled.
     pub(crate) fn finish(mut self) -> Option<u64> {
         let thread = self.thread.take()?;
         self.stop.store(true, Ordering::Relaxed);

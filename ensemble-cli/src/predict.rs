@@ -5,7 +5,7 @@ use std::{path::Path, time::Instant};
 use ensemble::{
     Classes, Error, FittedEnsemble, Order, Result, Table,
     memmap::{MappedTable, NpyWriter},
-    registry,
+    registry, start_threads,
 };
 use serde_json::json;
 
@@ -17,6 +17,7 @@ const ROWS: usize = 64 * 1024;
 /// Predict a table of any size in flat memory; the output appears whole or not at all.
 pub(crate) fn run(a: &Predict) -> Result<()> {
     let start = Instant::now();
+    start_threads(None)?;
     let model = FittedEnsemble::load(&a.model, &registry())?;
     let mut others = vec![a.source.table.as_path(), a.model.as_path()];
     others.extend(a.spec.as_deref());

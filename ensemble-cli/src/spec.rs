@@ -228,12 +228,6 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
     if let Some(meta) = meta {
         asked = asked.meta_shared(meta);
     }
-    if let Some(threads) = a.threads {
-        if threads == 0 {
-            return Err(Error::parameter("ensemble", "threads", threads, "at least 1"));
-        }
-        asked = asked.threads(threads);
-    }
     if let Some(text) = &a.memory_budget {
         asked = asked.budget(MemoryBudget::bytes(parse_bytes(text)?));
     }

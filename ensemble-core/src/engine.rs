@@ -33,7 +33,7 @@ use crate::{
         BLOCK_ROWS, Block, SEQUENTIAL_BLOCKS, Statistic, StatisticContext, Statistics, absorb_tree,
         complements,
     },
-    table::{ContiguousView, Heap, ScratchMatrix, Table},
+    table::{ContiguousView, Heap, Scratch, ScratchMatrix, Table},
 };
 
 /// Models of every learner without each fold; `[fold][learner]`.
@@ -997,27 +997,28 @@ impl<'v> Views<'v> {
         ways: &FoldWays,
         fold: Option<usize>,
     ) -> Result<Self> {
+        let copy = |table: &'v dyn Table, order: Order, room: &dyn Scratch, what: &'static str| {
+            let view = FoldView::new(table.as_mat(), rows)?;
+            let purpose = GatherFor { layer: stage.at, fold, what };
+            gather(&view, order, room, stage.ledger, purpose).map(Held::Copied)
+        };
         let hold = |table: &'v dyn Table, order: Order, way: Way, what: &'static str| -> Result<Held<'v>> {
             Ok(match way {
                 Way::Plain => Held::InPlace,
-                Way::Rewired(_) => {
-                    let view = table.contiguous(rows)?;
-                    stage.ledger.write(Work::new(
-                        WorkKind::Rewire,
-                        stage.at,
-                        fold,
-                        view.bytes_copied(),
-                        what,
-                    ));
-                    Held::Rewired(view)
-                }
-                Way::Gathered(_) | Way::GatheredToFile(_) => {
-                    let in_file = matches!(way, Way::GatheredToFile(_));
-                    let room = if in_file { stage.sl.scratch.as_ref() } else { &Heap };
-                    let view = FoldView::new(table.as_mat(), rows)?;
-                    let purpose = GatherFor { layer: stage.at, fold, what };
-                    Held::Copied(gather(&view, order, room, stage.ledger, purpose)?)
-                }
+                Way::Rewired(_) => match table.contiguous(rows) {
+                    Ok(view) => {
+                        let bytes = view.bytes_copied();
+                        stage.ledger.write(Work::new(WorkKind::Rewire, stage.at, fold, bytes, what));
+                        Held::Rewired(view)
+                    }
+                    // Somebody else in this process took the mappings since the plan counted them. The ledger then differs.
+                    Err(error) => {
+                        tracing::warn!(%error, "rows are gathered that the plan would have put side by side");
+                        copy(table, order, stage.sl.scratch.as_ref(), what)?
+                    }
+                },
+                Way::Gathered(_) => copy(table, order, &Heap, what)?,
+                Way::GatheredToFile(_) => copy(table, order, stage.sl.scratch.as_ref(), what)?,
             })
         };
         let mut x = Vec::with_capacity(ways.x.len());

@@ -23,10 +23,8 @@ use crate::{
     score::Scores,
     statistic::BLOCK_ROWS,
     table::{Heap, Scratch, Table},
+    threads,
 };
-
-/// More threads than any machine has cores; far more would hang the system that starts them.
-const MAX_THREADS: usize = 4096;
 
 /// A learner with the name it has in its layer.
 #[derive(Clone)]
@@ -209,8 +207,8 @@ impl SuperLearner {
         self
     }
 
-    /// Run on a pool of this many threads made for the fit; without it, on the pool the caller is in. Results do not depend
-    /// on it.
+    /// Run on this many threads: a pool made for the fit, unless the caller is in one of that size. Without it, the fit runs on the
+    /// pool the caller is in, or on rayon's global one. Results do not depend on it.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
@@ -281,16 +279,13 @@ impl SuperLearner {
     /// and fold; cancellation.
     pub fn fit(&self, x: &dyn Table, y: &dyn Table) -> Result<FittedEnsemble> {
         let plan = self.plan(x, y)?;
+        // A pool of as many threads that the caller is in will do.
+        let inside = || rayon::current_thread_index().map(|_| rayon::current_num_threads());
         match self.threads {
-            None => engine::run(self, plan, x, y),
-            Some(threads) if threads > MAX_THREADS => {
-                Err(Error::parameter("SuperLearner", "threads", threads, format!("at most {MAX_THREADS}")))
+            Some(threads) if inside() != Some(threads) => {
+                threads::pool(threads)?.install(|| engine::run(self, plan, x, y))
             }
-            Some(threads) => rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .map_err(|e| Error::unsupported(format!("cannot start {threads} threads: {e}")))?
-                .install(|| engine::run(self, plan, x, y)),
+            _ => engine::run(self, plan, x, y),
         }
     }
 
@@ -548,6 +543,7 @@ impl FittedEnsemble {
         ncols: usize,
         predict: &(dyn Fn(MatRef<'_>, &mut [f64]) -> Result<()> + Sync),
     ) -> Result<()> {
+        threads::ready()?;
         let models = self.stages.iter().flatten().map(FittedLearner::model);
         let widest = self.stages.iter().map(|stage| stage_width(stage)).max().unwrap_or(0);
         let batch = batch_rows(models, self.ncols + widest);

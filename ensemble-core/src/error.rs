@@ -134,6 +134,15 @@ pub enum ErrorKind {
         /// Bytes allowed.
         budget: u64,
     },
+    /// A plan, without a budget, that is larger than the memory there is.
+    Memory {
+        /// What needs the memory.
+        what: String,
+        /// Bytes needed.
+        need: u64,
+        /// Bytes that the system, its control groups and its limits leave to this process.
+        available: u64,
+    },
     /// Something that fails inside one learner's fit or prediction.
     Learner {
         /// The learner's name in its layer.
@@ -316,6 +325,13 @@ impl fmt::Display for ErrorKind {
                 "{what} needs {} at once and the memory budget is {}; raise the budget or use fewer columns or threads",
                 Exactly(*need),
                 Exactly(*budget)
+            ),
+            ErrorKind::Memory { what, need, available } => write!(
+                f,
+                "{what} needs {} at once and {} of memory are available; use fewer columns, folds or threads, or say what may be \
+                 used by a memory budget",
+                Bytes(*need),
+                Bytes(*available)
             ),
             ErrorKind::Learner { name, layer, fold: Some(fold), source } => {
                 write!(f, "learner '{}' (layer {layer}, fold {fold} held out): {source}", quoted(name))

@@ -12,6 +12,7 @@ use crate::{
     rows::{FoldView, Rows},
     statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree},
     table::{Scratch, Table},
+    threads,
 };
 
 /// How a learner can take its training rows, weakest need first.
@@ -359,6 +360,7 @@ pub(crate) fn train_statistics(
     prototypes: &[Box<dyn Statistic>],
     map: &BlockMap<'_>,
 ) -> Result<Statistics> {
+    threads::ready()?;
     // Where each run starts among the training rows.
     let runs: Vec<(usize, MatRef<'_>, &[f64], usize)> = {
         let mut start = 0;
@@ -551,7 +553,7 @@ pub(crate) struct StoredTrain {
 impl StoredTrain {
     /// Bytes stored for training rows of this shape, the target's included.
     pub(crate) fn bytes(shape: Shape) -> u64 {
-        shape.bytes() + Shape { ncols: 1, ..shape }.bytes()
+        shape.bytes().saturating_add(Shape { ncols: 1, ..shape }.bytes())
     }
 
     /// Store the rows of `train` as `map` makes them, block by block, and write the bytes into the ledger.

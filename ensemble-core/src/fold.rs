@@ -1,8 +1,15 @@
-//! K folds as ranges of rows, sized so that pages can be put side by side.
+//! K folds as ranges of rows; for learners that take one matrix, sized so that pages can be put side by side.
 
 use std::{fmt, ops::Range};
 
-use crate::error::{ErrorKind, Result};
+use crate::{
+    error::{ErrorKind, Result},
+    estimator::Access,
+};
+
+/// Boundaries that move stand at multiples of this many rows: in C order and in Fortran order whole pages of 4 KiB, whatever the
+/// number of columns. It is part of the definition of every result, and so the same where pages are larger.
+const BOUNDARY_ROWS: usize = 512;
 
 /// How fold sizes are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,11 +23,11 @@ enum Sizing {
 /// K consecutive folds, every row held out once.
 ///
 /// ```
-/// use ensemble_core::KFold;
-/// let folds = KFold::new(3).split(10, 4096)?;
+/// use ensemble_core::{Access, KFold};
+/// let folds = KFold::new(3).split(10, Access::Merge)?;
 /// assert_eq!(folds.ranges().collect::<Vec<_>>(), [0..4, 4..7, 7..10]);
-/// // A million rows: each boundary moves to a multiple of 512 rows, at most 0.5 % of a fold here.
-/// let folds = KFold::new(20).split(1_000_000, 4096)?;
+/// // For learners that want one matrix, each boundary moves to a multiple of 512 rows: at most 0.5 % of a fold here.
+/// let folds = KFold::new(20).split(1_000_000, Access::Contiguous(None))?;
 /// assert!(folds.is_page_aligned() && folds.ranges().all(|f| f.start % 512 == 0));
 /// # Ok::<(), ensemble_core::Error>(())
 /// ```
@@ -32,20 +39,21 @@ pub struct KFold {
 }
 
 impl KFold {
-    /// `n_folds` folds. Boundaries move to whole pages of float64 (`page_bytes / 8` rows, the last fold takes the rest)
-    /// when that moves each by at most 1 % of a fold; otherwise the first `n mod k` folds are one row longer, as in
-    /// scikit-learn.
+    /// `n_folds` folds of the sizes scikit-learn's `KFold` gives: the first `n mod k` are one row longer. Where a learner of the
+    /// stack takes its rows as one matrix, boundaries move to multiples of 512 rows (the last fold takes the rest) if that moves
+    /// each by at most 1 % of a fold, so that pages of a mapped table can be put side by side. Sizes follow from the number of rows
+    /// and the learners alone: they are the same on every machine, and for a table in memory as for one that is mapped.
     pub fn new(n_folds: usize) -> Self {
         Self { n_folds, sizing: Sizing::Automatic, shuffle: None }
     }
 
-    /// The sizes scikit-learn's `KFold` gives.
+    /// The sizes scikit-learn's `KFold` gives, whatever the learners: one matrix may then cost a copy of the training rows.
     #[must_use]
     pub fn exact(self) -> Self {
         Self { sizing: Sizing::Exact, ..self }
     }
 
-    /// Boundaries at whole pages, however far they move.
+    /// Boundaries at multiples of 512 rows, whole pages of 4 KiB, however far they move.
     #[must_use]
     pub fn page_aligned(self) -> Self {
         Self { sizing: Sizing::PageAligned, ..self }
@@ -68,12 +76,12 @@ impl KFold {
         self.shuffle
     }
 
-    /// Cut `nrows` rows, on a table whose pages have `page_bytes` bytes.
+    /// Cut `nrows` rows for learners of which the neediest takes them as `access`.
     ///
     /// # Errors
-    /// [`ErrorKind::Folds`] for fewer than two folds, more folds than rows, or too few rows for one page a fold when
+    /// [`ErrorKind::Folds`] for fewer than two folds, more folds than rows, or fewer than 512 rows a fold when
     /// [`KFold::page_aligned`] is asked for.
-    pub fn split(&self, nrows: usize, page_bytes: usize) -> Result<Folds> {
+    pub fn split(&self, nrows: usize, access: Access) -> Result<Folds> {
         let k = self.n_folds;
         let fail = |reason: &str| Err(ErrorKind::Folds { n_folds: k, nrows, reason: reason.into() }.into());
         if k < 2 {
@@ -82,7 +90,7 @@ impl KFold {
         if k > nrows {
             return fail("there are more folds than rows");
         }
-        let step = (page_bytes / 8).max(1);
+        let step = BOUNDARY_ROWS;
         let exact: Vec<usize> = (0..=k).map(|i| i * (nrows / k) + i.min(nrows % k)).collect();
         let aligned: Vec<usize> = exact
             .iter()
@@ -94,18 +102,28 @@ impl KFold {
         let percent = 100.0 * moved as f64 * k as f64 / nrows as f64;
         let (bounds, page_aligned, reason) = match self.sizing {
             Sizing::PageAligned if !distinct => {
-                return fail("a fold would be empty at whole pages; use exact folds");
+                return fail("a fold would be empty at multiples of 512 rows; use exact folds");
             }
-            Sizing::PageAligned => {
-                (aligned, true, format!("page-aligned as asked; boundaries move by up to {moved} rows"))
+            Sizing::PageAligned => (
+                aligned,
+                true,
+                format!("at multiples of {step} rows as asked; boundaries move by up to {moved} rows"),
+            ),
+            Sizing::Automatic if !matches!(access, Access::Contiguous(_)) => {
+                (exact, false, "exact".to_owned())
             }
-            Sizing::Automatic if distinct && percent <= 1.0 => {
-                (aligned, true, format!("page-aligned: boundaries move by {percent:.2} % of a fold at most"))
-            }
+            Sizing::Automatic if distinct && percent <= 1.0 => (
+                aligned,
+                true,
+                format!(
+                    "at multiples of {step} rows for learners that take one matrix: boundaries move by {percent:.2} % of a \
+                     fold at most"
+                ),
+            ),
             Sizing::Automatic => (
                 exact,
                 false,
-                format!("exact: whole pages would move a boundary by {percent:.1} % of a fold"),
+                format!("exact: multiples of {step} rows would move a boundary by {percent:.1} % of a fold"),
             ),
             Sizing::Exact => (exact, false, "exact as asked".to_owned()),
         };
@@ -155,7 +173,7 @@ impl Folds {
         self.ranges().map(|r| r.end - r.start).collect()
     }
 
-    /// Whether boundaries stand at whole pages.
+    /// Whether boundaries were put at multiples of 512 rows, where pages of 4 KiB begin.
     pub fn is_page_aligned(&self) -> bool {
         self.page_aligned
     }
@@ -213,16 +231,34 @@ mod tests {
 
     #[test]
     fn more_folds_than_rows_and_one_fold_are_refused() {
-        assert!(KFold::new(11).split(10, 4096).unwrap_err().to_string().contains("more folds than rows"));
-        assert!(KFold::new(1).split(10, 4096).is_err());
-        assert!(KFold::new(3).page_aligned().split(1000, 4096).is_err());
+        assert!(
+            KFold::new(11).split(10, Access::Merge).unwrap_err().to_string().contains("more folds than rows")
+        );
+        assert!(KFold::new(1).split(10, Access::Merge).is_err());
+        assert!(KFold::new(3).page_aligned().split(1000, Access::Merge).is_err());
+    }
+
+    #[test]
+    fn folds_are_exact_unless_a_learner_takes_one_matrix() {
+        let first = |n: usize, access| KFold::new(10).split(n, access).unwrap().range(0).len();
+        for access in [Access::Merge, Access::Segments] {
+            assert_eq!((first(1_000_000, access), first(300_000, access)), (100_000, 30_000));
+        }
+        for order in [None, Some(crate::mat::Order::C), Some(crate::mat::Order::F)] {
+            let access = Access::Contiguous(order);
+            assert_eq!((first(1_000_000, access), first(300_000, access)), (99_840, 30_208));
+            // 512 rows would move a boundary too far.
+            assert_eq!(first(100_000, access), 10_000);
+        }
     }
 
     proptest! {
         #[test]
-        fn folds_partition_the_rows(n in 2usize..100_000, k in 2usize..30, how in 0..3) {
+        fn folds_partition_the_rows(n in 2usize..100_000, k in 2usize..30, how in 0..3, whole: bool) {
             let kfold = match how { 0 => KFold::new(k), 1 => KFold::new(k).exact(), _ => KFold::new(k).page_aligned() };
-            if let Ok(folds) = kfold.split(n, 4096) {
+            let access = if whole { Access::Contiguous(None) } else { Access::Segments };
+            if let Ok(folds) = kfold.split(n, access) {
+                prop_assert!(whole || how == 2 || !folds.is_page_aligned());
                 prop_assert_eq!(folds.len(), k);
                 prop_assert_eq!(folds.sizes().iter().sum::<usize>(), n);
                 prop_assert!(folds.sizes().iter().all(|s| *s > 0));

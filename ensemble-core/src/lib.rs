@@ -16,6 +16,7 @@ mod gram;
 mod kept;
 mod ledger;
 mod mat;
+mod memory;
 mod model;
 mod moments;
 mod monitor;
@@ -33,6 +34,7 @@ mod score;
 mod stack;
 mod statistic;
 mod table;
+mod threads;
 
 pub use affine::{Affine, AffineShape};
 pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, PresentClasses, class_counts, softmax};
@@ -70,3 +72,4 @@ pub use statistic::{
     same_type,
 };
 pub use table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table, TableReference};
+pub use threads::start_threads;

@@ -23,9 +23,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Bytes of a dense float64 matrix of this shape.
+    /// Bytes of a dense float64 matrix of this shape; the greatest number where there are more.
     pub fn bytes(self) -> u64 {
-        (self.nrows as u64) * (self.ncols as u64) * 8
+        (self.nrows as u64).saturating_mul(self.ncols as u64).saturating_mul(8)
     }
 }
 

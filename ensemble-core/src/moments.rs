@@ -22,15 +22,21 @@ pub struct Moments {
     n: f64,
     /// Columns of x, then y.
     mean: Vec<f64>,
-    /// d x d, C order, d = ncols + 1: sums of (v_i - mean_i)(v_j - mean_j), upper triangle.
+    /// d x d, C order, d = ncols + 1: sums of (v_i - mean_i)(v_j - mean_j), upper triangle. Empty before the first row, so that a
+    /// plan may ask for the state of any table.
     m2: Vec<f64>,
 }
 
 impl Moments {
-    /// The state of no rows.
+    /// The state of no rows: O(p) values, until rows come.
     pub fn new(ncols: usize) -> Self {
+        Self { n: 0.0, mean: vec![0.0; ncols + 1], m2: Vec::new() }
+    }
+
+    /// The state of `n` rows of zeros.
+    fn zeros(n: f64, ncols: usize) -> Self {
         let d = ncols + 1;
-        Self { n: 0.0, mean: vec![0.0; d], m2: vec![0.0; d * d] }
+        Self { n, mean: vec![0.0; d], m2: vec![0.0; d * d] }
     }
 
     fn d(&self) -> usize {
@@ -58,7 +64,7 @@ impl Moments {
     }
 
     fn at(&self, i: usize, j: usize) -> f64 {
-        self.m2[i.min(j) * self.d() + i.max(j)]
+        self.m2.get(i.min(j) * self.d() + i.max(j)).copied().unwrap_or(0.0)
     }
 
     /// Sum over rows of (x_i - mean_i)(x_j - mean_j).
@@ -96,6 +102,9 @@ impl Moments {
     /// large coefficients of nearly dependent columns.
     pub fn residual_sum_of_squares(&self, model: &LinearForm<'_>) -> Option<f64> {
         let p = self.ncols();
+        if self.m2.is_empty() {
+            return Some(0.0);
+        }
         let w = |j: usize| if j < p { -model.coefficients[j] } else { 1.0 };
         let mut total = 0.0;
         for i in 0..=p {
@@ -135,8 +144,7 @@ impl Moments {
     /// give, without the columns.
     pub fn project(&self, models: &[LinearForm<'_>]) -> Moments {
         let (p, m) = (self.ncols(), models.len());
-        let mut out = Moments::new(m);
-        out.n = self.n;
+        let mut out = Moments::zeros(self.n, m);
         // t = M W, rows of the symmetric M against every model.
         let mut t = vec![0.0; m * (p + 1)];
         for (a, model) in models.iter().enumerate() {
@@ -208,8 +216,7 @@ impl Statistic for Moments {
         let mut gram = vec![0.0; width * width];
         add_shifted(block.x, block.y, &shift, &mut sums, &mut gram);
         // From sums about the shift to sums about the block's mean.
-        let mut fresh = Moments::new(p);
-        fresh.n = n as f64;
+        let mut fresh = Moments::zeros(n as f64, p);
         for i in 0..d {
             fresh.mean[i] = shift[i] + sums[i] / fresh.n;
             for j in i..d {
@@ -257,13 +264,13 @@ impl Statistic for Moments {
     }
 
     fn bytes(&self) -> u64 {
-        ((self.mean.len() + self.m2.len()) * 8) as u64
+        let d = self.d() as u64;
+        d.saturating_mul(d).saturating_add(d).saturating_mul(8)
     }
 
     fn is_finite(&self) -> Option<bool> {
         // A NaN or infinite value makes its own variance NaN.
-        let d = self.d();
-        Some((0..d).all(|i| self.m2[i * d + i].is_finite() && self.mean[i].is_finite()))
+        Some((0..self.d()).all(|i| self.at(i, i).is_finite() && self.mean[i].is_finite()))
     }
 
     fn affine_support(&self) -> Option<AffineShape> {
@@ -275,8 +282,7 @@ impl Statistic for Moments {
         if map.n_in() != p {
             return Err(Error::shape("columns under an affine map", p, map.n_in()));
         }
-        let mut out = Moments::new(q);
-        out.n = self.n;
+        let mut out = Moments::zeros(self.n, q);
         out.mean[q] = self.y_mean();
         out.m2[q * (q + 1) + q] = self.yy();
         if let Some(scale) = map.scale() {
@@ -306,8 +312,7 @@ impl Statistic for Moments {
         if *key != COLUMN_MOMENTS {
             return (*key == MOMENTS).then(|| self.duplicate());
         }
-        let d = self.d();
-        let m2 = (0..d).map(|i| self.m2[i * d + i]).collect();
+        let m2 = (0..self.d()).map(|i| self.at(i, i)).collect();
         Some(Box::new(ColumnMoments::from_parts(self.n, self.mean.clone(), m2)))
     }
 }
@@ -354,6 +359,17 @@ mod tests {
             prop_assert_eq!(&join(&whole, &Moments::new(3)), &whole);
             prop_assert_eq!(&join(&Moments::new(3), &whole), &whole);
         }
+    }
+
+    #[test]
+    fn the_state_of_no_rows_says_what_it_will_hold_and_holds_none_of_it() {
+        // 8 TB, if it were there.
+        let m = Moments::new(1_000_000);
+        assert_eq!(m.empty().bytes(), 8 * (1_000_001 * 1_000_001 + 1_000_001));
+        assert_eq!((m.xx(7, 9), m.yy(), m.is_finite()), (0.0, 0.0, Some(true)));
+        let form = LinearForm { coefficients: &[1.0, 2.0], intercept: 3.0 };
+        assert_eq!(Moments::new(2).residual_sum_of_squares(&form), Some(0.0));
+        assert_eq!(Moments::new(2).project(&[form]).nrows(), 0.0);
     }
 
     #[test]

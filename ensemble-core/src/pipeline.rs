@@ -79,15 +79,17 @@ impl Pipeline {
         let mut shape = train;
         for transformer in &self.transformers {
             let own = transformer.cost(shape);
-            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes);
-            cost.model_bytes += own.model_bytes;
+            cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes.saturating_add(own.peak_bytes));
+            cost.model_bytes = cost.model_bytes.saturating_add(own.model_bytes);
             shape.ncols = transformer.n_out(shape.ncols);
         }
         let own = cost_of(self.learner.as_ref(), shape, n_classes);
         // One block per map is alive on the way through.
-        let blocks = (BLOCK_ROWS * shape.ncols.max(train.ncols) * 8 * (self.transformers.len() + 1)) as u64;
-        cost.peak_bytes = cost.peak_bytes.max(cost.model_bytes + own.peak_bytes) + blocks;
-        cost.model_bytes += own.model_bytes;
+        let block = Shape { nrows: BLOCK_ROWS, ncols: shape.ncols.max(train.ncols) };
+        let blocks = block.bytes().saturating_mul(self.transformers.len() as u64 + 1);
+        let fit = cost.model_bytes.saturating_add(own.peak_bytes);
+        cost.peak_bytes = cost.peak_bytes.max(fit).saturating_add(blocks);
+        cost.model_bytes = cost.model_bytes.saturating_add(own.model_bytes);
         cost
     }
 
@@ -220,17 +222,18 @@ impl Estimator for Pipeline {
         if self.transformers.is_empty() {
             return self.learner.scratch_bytes(train);
         }
-        let mut bytes = 0;
+        let mut bytes = 0u64;
         let mut ncols = train.ncols;
         for (at, transformer) in self.transformers.iter().enumerate() {
             if at > 0 && transformer.as_merge().is_none() {
-                bytes += StoredTrain::bytes(Shape { nrows: train.nrows, ncols });
+                bytes = bytes.saturating_add(StoredTrain::bytes(Shape { nrows: train.nrows, ncols }));
             }
             ncols = transformer.n_out(ncols);
         }
         let inner = Shape { nrows: train.nrows, ncols };
         if self.stores_rows(ncols) {
-            bytes + StoredTrain::bytes(inner) + self.learner.scratch_bytes(inner)
+            let inside = StoredTrain::bytes(inner).saturating_add(self.learner.scratch_bytes(inner));
+            bytes.saturating_add(inside)
         } else {
             bytes
         }

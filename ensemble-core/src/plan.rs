@@ -13,11 +13,13 @@ use crate::{
     gather::{GatherFor, gather_work},
     ledger::{Bytes, Totals, Work, WorkKind, copies},
     mat::{Order, Shape},
+    memory,
     moments::{MOMENTS, Moments},
     quote::{Sentence, quoted},
     rows::Rows,
     statistic::{BLOCK_ROWS, Statistic, StatisticContext, minimal_requests},
     table::{Scratch, Table},
+    threads,
 };
 
 /// Prediction columns above this size go to scratch room.
@@ -219,8 +221,24 @@ impl Plan {
     }
 }
 
-/// Bytes that a contiguous view of some rows would copy; `None` where there is none.
-type ContiguousCost<'a> = Box<dyn Fn(&Rows) -> Option<u64> + 'a>;
+/// What a contiguous view over pages put side by side takes.
+#[derive(Clone, Copy, Debug)]
+struct ViewCost {
+    /// Bytes copied.
+    bytes: u64,
+    /// Mappings of the process.
+    mappings: u64,
+}
+
+/// What a contiguous view of some rows would take; `None` where there is none.
+type ContiguousCost<'a> = Box<dyn Fn(&Rows) -> Option<ViewCost> + 'a>;
+
+fn view_cost<'a>(table: &'a dyn Table) -> ContiguousCost<'a> {
+    Box::new(move |rows: &Rows| {
+        let bytes = table.contiguous_cost(rows)?;
+        Some(ViewCost { bytes, mappings: table.contiguous_mappings(rows) })
+    })
+}
 
 /// Where a stage's rows will lie, as far as views of them go.
 struct Place<'a> {
@@ -241,19 +259,80 @@ pub(crate) fn requests(learners: &[Learner], cx: &StatisticContext) -> Result<Ve
     Ok(minimal_requests(wanted))
 }
 
+/// The bytes that a plan must keep to.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    /// None; training sets that are gathered follow each other.
+    None,
+    /// The caller's budget.
+    Budget(u64),
+    /// The memory there is.
+    Available(u64),
+}
+
+impl Bound {
+    fn get(self) -> Option<u64> {
+        match self {
+            Bound::None => None,
+            Bound::Budget(bytes) | Bound::Available(bytes) => Some(bytes),
+        }
+    }
+
+    /// # Errors
+    /// When `need` is more than this.
+    fn check(self, need: u64, what: impl FnOnce() -> String) -> Result<()> {
+        match self {
+            Bound::Budget(budget) if need > budget => {
+                Err(ErrorKind::Budget { what: what(), need, budget }.into())
+            }
+            Bound::Available(available) if need > available => {
+                Err(ErrorKind::Memory { what: what(), need, available }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Plan> {
+    check_inputs(sl, x, y)?;
+    match sl.threads {
+        Some(threads) => threads::check(threads)?,
+        None => threads::ready()?,
+    }
+    let classes = target_classes(sl, y)?;
+    if let Some(budget) = sl.budget.get() {
+        return plan_within(sl, x, y, classes, Bound::Budget(budget));
+    }
+    let free = plan_within(sl, x, y, classes, Bound::None)?;
+    match memory::available() {
+        // What would not fit at once may fit in turn.
+        Some(available) if free.peak_bytes > available => {
+            plan_within(sl, x, y, free.classes, Bound::Available(available))
+        }
+        _ => Ok(free),
+    }
+}
+
+fn plan_within(
+    sl: &SuperLearner,
+    x: &dyn Table,
+    y: &dyn Table,
+    classes: Option<Classes>,
+    bound: Bound,
+) -> Result<Plan> {
     let mat = x.as_mat();
     let shape = mat.shape();
-    check_inputs(sl, x, y)?;
-    let classes = target_classes(sl, y)?;
     let n_classes = classes.as_ref().map(Classes::len);
-    let folds = sl.folds.split(shape.nrows, x.page_bytes().max(y.page_bytes()))?;
+    let folds = sl.folds.split(shape.nrows, neediest(sl))?;
     let threads = sl.threads.unwrap_or_else(rayon::current_num_threads);
     let scratch = sl.scratch.as_ref();
     let mut work = Vec::new();
     let shuffle = sl.folds.shuffle_seed();
     let on_scratch = |shape: Shape, order: Order| -> ContiguousCost<'_> {
-        Box::new(move |rows: &Rows| scratch.contiguous_cost(shape, order, rows))
+        Box::new(move |rows: &Rows| {
+            let bytes = scratch.contiguous_cost(shape, order, rows)?;
+            Some(ViewCost { bytes, mappings: scratch.contiguous_mappings(shape, order, rows) })
+        })
     };
     let yshape = Shape { nrows: shape.nrows, ncols: 1 };
     // Labels that are not class numbers are written once as such; rows in fold order are written anyway.
@@ -271,18 +350,14 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         let place = Place { shape, order: Order::C, cost: on_scratch(shape, Order::C), handle: x.handle() };
         (place, on_scratch(yshape, Order::C))
     } else {
-        let cost: ContiguousCost<'_> = Box::new(|rows: &Rows| x.contiguous_cost(rows));
-        let ycost: ContiguousCost<'_> = if numbered {
-            on_scratch(yshape, Order::C)
-        } else {
-            Box::new(|rows: &Rows| y.contiguous_cost(rows))
-        };
-        (Place { shape, order: mat.order(), cost, handle: x.handle() }, ycost)
+        let ycost = if numbered { on_scratch(yshape, Order::C) } else { view_cost(y) };
+        (Place { shape, order: mat.order(), cost: view_cost(x), handle: x.handle() }, ycost)
     };
+    let mappings = x.mappings_left().min(y.mappings_left()).min(scratch.mappings_left());
     let stages = sl.stages();
     let mut plans: Vec<StagePlan> = Vec::with_capacity(stages.len());
     let mut peak = 0u64;
-    let in_order = shape.bytes() + Shape { ncols: 1, ..shape }.bytes();
+    let in_order = shape.bytes().saturating_add(Shape { ncols: 1, ..shape }.bytes());
     let mut held = match scratch.is_anonymous() {
         true if shuffle.is_some() => in_order,
         true if numbered => yshape.bytes(),
@@ -292,9 +367,11 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         let previous = at.checked_sub(1).map(|p| (stages[p], &plans[p]));
         let stage = Stage {
             sl,
+            bound,
             at,
             learners,
             folds: &folds,
+            mappings,
             y_cost: y_cost.as_ref(),
             n_classes,
             last: at + 1 == stages.len(),
@@ -302,10 +379,9 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         let (planned, hold) = stage.plan(&place, previous, stages.get(at + 1).copied(), held, &mut work)?;
         peak = peak.max(hold);
         let out = Shape { nrows: shape.nrows, ncols: width(learners, n_classes) };
-        held += match planned.predictions {
-            PredictionWay::Memory => out.bytes(),
-            _ => 0,
-        };
+        if planned.predictions == PredictionWay::Memory {
+            held = held.saturating_add(out.bytes());
+        }
         place = Place {
             shape: out,
             order: Order::C,
@@ -340,6 +416,17 @@ pub(crate) fn plan(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<Pl
         work,
         peak_bytes: peak,
     })
+}
+
+/// The access of the learner that is hardest to serve: folds follow from it, whatever table they are cut from.
+fn neediest(sl: &SuperLearner) -> Access {
+    let mut accesses = sl.stages().into_iter().flatten().map(|l| l.estimator.access());
+    accesses.find(|access| matches!(access, Access::Contiguous(_))).unwrap_or(Access::Segments)
+}
+
+/// A sum of declared bytes, the greatest number where they are more.
+fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
+    bytes.into_iter().fold(0, u64::saturating_add)
 }
 
 /// Prediction columns of a layer.
@@ -441,10 +528,13 @@ fn check_inputs(sl: &SuperLearner, x: &dyn Table, y: &dyn Table) -> Result<()> {
 
 struct Stage<'a> {
     sl: &'a SuperLearner,
+    bound: Bound,
     at: usize,
     learners: &'a [Learner],
     folds: &'a Folds,
-    y_cost: &'a dyn Fn(&Rows) -> Option<u64>,
+    /// Mappings that views which live at once may take together.
+    mappings: u64,
+    y_cost: &'a dyn Fn(&Rows) -> Option<ViewCost>,
     n_classes: Option<usize>,
     last: bool,
 }
@@ -513,11 +603,13 @@ impl Stage<'_> {
 
         // States: each fold's, prefixes, suffixes and complements, and those along the tree.
         let fold_rows = folds.sizes().into_iter().max().unwrap_or(0);
-        let one_state: u64 = wanted.iter().map(|w| w.bytes()).sum();
-        let kept: u64 = wanted.iter().map(|w| w.bytes_for(fold_rows).saturating_sub(w.bytes())).sum();
+        let one_state = sum(wanted.iter().map(|w| w.bytes()));
+        let kept = sum(wanted.iter().map(|w| w.bytes_for(fold_rows).saturating_sub(w.bytes())));
         let depth = u64::from((fold_rows.div_ceil(BLOCK_ROWS).max(1)).ilog2()) + 2;
         let threads = sl.threads.unwrap_or_else(rayon::current_num_threads) as u64;
-        let state_bytes = one_state * (4 * k as u64 + 1 + depth * threads) + kept * k as u64;
+        let state_bytes = one_state
+            .saturating_mul(4 * k as u64 + 1 + depth * threads)
+            .saturating_add(kept.saturating_mul(k as u64));
 
         let mut planned = StagePlan {
             learners: Vec::with_capacity(learners.len()),
@@ -556,13 +648,9 @@ impl Stage<'_> {
                 order,
             });
         }
-        let base = held + state_bytes + if predictions == PredictionWay::Memory { bytes } else { 0 };
-        if let Some(budget) = sl.budget.get()
-            && base > budget
-        {
-            let what = format!("layer {at}: statistics and prediction columns");
-            return Err(ErrorKind::Budget { what, need: base, budget }.into());
-        }
+        let stored_bytes = if predictions == PredictionWay::Memory { bytes } else { 0 };
+        let base = sum([held, state_bytes, stored_bytes]);
+        self.bound.check(base, || format!("layer {at}: statistics and prediction columns"))?;
         let peak = if learners.iter().any(|l| opaque(&l)) {
             self.plan_views(place, base, &mut planned, work)?
         } else {
@@ -592,12 +680,12 @@ impl Stage<'_> {
         planned: &mut StagePlan,
         work: &mut Vec<Work>,
     ) -> Result<u64> {
-        let (k, budget) = (self.folds.len(), self.sl.budget.get());
+        let (k, budget) = (self.folds.len(), self.bound.get());
         let mut peak = base;
         let first = if planned.cross_validated { 0 } else { k };
         planned.ways = vec![FoldWays::default(); k + 1];
-        // The open wave, the bytes it needs, and whether it copies rows into memory.
-        let mut wave: Option<(Wave, u64, bool)> = None;
+        // The open wave, the bytes and mappings it needs, and whether it copies rows into memory.
+        let mut wave: Option<(Wave, u64, u64, bool)> = None;
         for held_out in first..=k {
             let fold = (held_out < k).then_some(held_out);
             let rows = match fold {
@@ -610,12 +698,11 @@ impl Stage<'_> {
             let anonymous = self.sl.scratch.is_anonymous();
             let stored = |l: &Learner| if anonymous { l.estimator.scratch_bytes(train) } else { 0 };
             let cost = |l: &Learner| cost_of(l.estimator.as_ref(), train, self.n_classes).peak_bytes;
-            let costs: Vec<u64> = opaque().map(|l| cost(l) + stored(l)).collect();
-            let together: u64 = costs.iter().sum();
+            let costs: Vec<u64> = opaque().map(|l| cost(l).saturating_add(stored(l))).collect();
+            let together = sum(costs.iter().copied());
             let alone = costs.iter().copied().max().unwrap_or(0);
-            let ways = self.fold_ways(place, &rows, planned, base + alone)?;
-            let gathered: u64 =
-                ways.x.iter().map(|(_, w)| w.memory()).sum::<u64>() + ways.y.map_or(0, Way::memory);
+            let (ways, mappings) = self.fold_ways(place, &rows, planned, base.saturating_add(alone))?;
+            let gathered = sum(ways.x.iter().map(|(_, w)| w.memory()).chain(ways.y.map(Way::memory)));
             for (_, way) in &ways.x {
                 work.extend(way.work(self.at, fold, "training rows"));
             }
@@ -626,50 +713,53 @@ impl Stage<'_> {
                     work.push(Work::transformed(self.at, fold, bytes, anonymous));
                 }
             }
-            // Without a budget, at most one training set's copies are in memory at a time.
-            let copies = ways.x.iter().any(|(_, w)| w.is_gathered())
-                || ways.y.is_some_and(Way::is_gathered)
-                || opaque().any(|l| stored(l) > 0);
+            // Without a budget, at most one training set's copies are in memory at a time; one column of targets is no such copy.
+            let copies = ways.x.iter().any(|(_, w)| w.is_gathered()) || opaque().any(|l| stored(l) > 0);
             planned.ways[held_out] = ways;
 
             // Admission: sets that share a wave fit the budget together; without one, a gather has its wave to itself.
-            let serial = budget.is_some_and(|b| base + gathered + together > b);
-            let need = gathered + if serial { alone } else { together };
-            if let Some(budget) = budget
-                && base + need > budget
-            {
+            let serial = budget.is_some_and(|b| sum([base, gathered, together]) > b);
+            let need = gathered.saturating_add(if serial { alone } else { together });
+            self.bound.check(base.saturating_add(need), || {
                 let costly = self.learners.iter().zip(&planned.learners).max_by_key(|(_, p)| p.cost);
                 let name = costly.map_or("", |(l, _)| l.name.as_str());
-                let what = format!("layer {}: a fit of learner '{name}' on {} rows", self.at, train.nrows);
-                return Err(ErrorKind::Budget { what, need: base + need, budget }.into());
-            }
+                format!("layer {}: a fit of learner '{name}' on {} rows", self.at, train.nrows)
+            })?;
             wave = match wave.take() {
-                Some((mut open, used, open_copies))
+                Some((mut open, used, maps, open_copies))
                     if !serial
                         && !open.serial
-                        && budget.map_or(!copies && !open_copies, |b| base + used + need <= b) =>
+                        && maps.saturating_add(mappings) <= self.mappings
+                        && budget.map_or(!copies && !open_copies, |b| sum([base, used, need]) <= b) =>
                 {
                     open.folds.push(held_out);
-                    Some((open, used + need, copies))
+                    Some((open, used.saturating_add(need), maps.saturating_add(mappings), copies))
                 }
                 closed => {
-                    if let Some((done, used, _)) = closed {
-                        peak = peak.max(base + used);
+                    if let Some((done, used, ..)) = closed {
+                        peak = peak.max(base.saturating_add(used));
                         planned.waves.push(done);
                     }
-                    Some((Wave { folds: vec![held_out], serial }, need, copies))
+                    Some((Wave { folds: vec![held_out], serial }, need, mappings, copies))
                 }
             };
         }
-        if let Some((done, used, _)) = wave {
-            peak = peak.max(base + used);
+        if let Some((done, used, ..)) = wave {
+            peak = peak.max(base.saturating_add(used));
             planned.waves.push(done);
         }
         Ok(peak)
     }
 
-    fn fold_ways(&self, place: &Place<'_>, rows: &Rows, planned: &StagePlan, base: u64) -> Result<FoldWays> {
-        let over = |bytes: u64, others: u64| self.sl.budget.get().is_some_and(|b| base + others + bytes > b);
+    /// How one training set's rows become whole matrices, and the mappings that takes.
+    fn fold_ways(
+        &self,
+        place: &Place<'_>,
+        rows: &Rows,
+        planned: &StagePlan,
+        base: u64,
+    ) -> Result<(FoldWays, u64)> {
+        let over = |bytes: u64, others: u64| self.bound.get().is_some_and(|b| sum([base, others, bytes]) > b);
         let spill = |bytes: u64, others: u64| {
             let too_big = over(bytes, others);
             if too_big && !self.sl.scratch.is_anonymous() {
@@ -679,7 +769,8 @@ impl Stage<'_> {
             }
         };
         let mut ways = FoldWays::default();
-        let mut gathered = 0;
+        let (mut gathered, mut mappings) = (0u64, 0u64);
+        let fits = |view: &ViewCost, taken: u64| taken.saturating_add(view.mappings) <= self.mappings;
         for order in planned.learners.iter().filter_map(|l| l.order) {
             if ways.x.iter().any(|(o, _)| *o == order) {
                 continue;
@@ -690,12 +781,14 @@ impl Stage<'_> {
             } else if rows.runs().len() <= 1 {
                 Way::Plain
             } else {
-                (place.cost)(rows)
+                let view = (place.cost)(rows)
+                    .filter(|view| fits(view, mappings))
                     // Junctions are memory too; a file is the way out where there is one.
-                    .filter(|junctions| self.sl.scratch.is_anonymous() || !over(*junctions, gathered))
-                    .map_or_else(|| spill(bytes, gathered), Way::Rewired)
+                    .filter(|view| self.sl.scratch.is_anonymous() || !over(view.bytes, gathered));
+                mappings += view.map_or(0, |view| view.mappings);
+                view.map_or_else(|| spill(bytes, gathered), |view| Way::Rewired(view.bytes))
             };
-            gathered += way.memory();
+            gathered = gathered.saturating_add(way.memory());
             ways.x.push((order, way));
         }
         if !ways.x.is_empty() {
@@ -703,10 +796,12 @@ impl Stage<'_> {
             ways.y = Some(if rows.runs().len() <= 1 {
                 Way::Plain
             } else {
-                (self.y_cost)(rows).map_or_else(|| spill(bytes, gathered), Way::Rewired)
+                let view = (self.y_cost)(rows).filter(|view| fits(view, mappings));
+                mappings += view.map_or(0, |view| view.mappings);
+                view.map_or_else(|| spill(bytes, gathered), |view| Way::Rewired(view.bytes))
             });
         }
-        Ok(ways)
+        Ok((ways, mappings))
     }
 }
 
@@ -816,30 +911,34 @@ impl fmt::Display for Plan {
     }
 }
 
-/// "plain 2, rewired 4 (16.0 KiB copied)": the ways of one order over all training sets.
+/// "plain 2, rewired 3 (12.0 KiB copied), gathered 1 (3.8 MiB copied; without fold 2)": the ways of one order over all training
+/// sets, with the folds that are gathered where others are not.
 pub(crate) fn describe_ways(stage: &StagePlan, order: Option<Order>) -> String {
-    let mut counts: Vec<(&'static str, usize, u64)> = Vec::new();
-    for way in stage.ways.iter().flat_map(|w| &w.x).filter(|(o, _)| Some(*o) == order).map(|(_, w)| *w) {
-        match counts.iter_mut().find(|c| c.0 == way.name()) {
-            Some(count) => {
-                count.1 += 1;
-                count.2 += way.bytes();
+    let mut kinds: Vec<(&'static str, u64, Vec<usize>)> = Vec::new();
+    for (set, ways) in stage.ways.iter().enumerate() {
+        for (_, way) in ways.x.iter().filter(|(o, _)| Some(*o) == order) {
+            match kinds.iter_mut().find(|kind| kind.0 == way.name()) {
+                Some((_, bytes, sets)) => {
+                    *bytes += way.bytes();
+                    sets.push(set);
+                }
+                None => kinds.push((way.name(), way.bytes(), vec![set])),
             }
-            None => counts.push((way.name(), 1, way.bytes())),
         }
     }
-    let parts: Vec<String> =
-        counts
-            .into_iter()
-            .map(|(name, n, bytes)| {
-                if bytes > 0 {
-                    format!("{name} {n} ({} copied)", Bytes(bytes))
-                } else {
-                    format!("{name} {n}")
-                }
-            })
-            .collect();
-    parts.join(", ")
+    let mixed = kinds.iter().any(|kind| kind.0 == "rewired");
+    let parts = kinds.iter().map(|(name, bytes, sets)| {
+        let folds = sets.iter().filter(|set| **set + 1 < stage.ways.len()).map(ToString::to_string);
+        let folds: Vec<String> = folds.collect();
+        match bytes {
+            0 => format!("{name} {}", sets.len()),
+            bytes if *name == "gathered" && mixed => {
+                format!("{name} {} ({} copied; without fold {})", sets.len(), Bytes(*bytes), folds.join(", "))
+            }
+            bytes => format!("{name} {} ({} copied)", sets.len(), Bytes(*bytes)),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Room for prediction columns.

@@ -89,7 +89,8 @@ pub trait Statistic: Any + Send + Sync {
     /// What this holds.
     fn key(&self) -> StatisticKey;
 
-    /// The state of no rows.
+    /// The state of no rows. It knows its width and takes little memory: a plan asks for the states of tables that no machine could
+    /// fit.
     fn empty(&self) -> Box<dyn Statistic>;
 
     /// A second handle or a copy of this state.
@@ -124,10 +125,10 @@ pub trait Statistic: Any + Send + Sync {
         Err(Error::unsupported(format!("statistic '{}' has a fixed width", self.key())))
     }
 
-    /// Bytes of this state on the heap.
+    /// Bytes of this state on the heap; of a state of no rows, those that it will have. Arithmetic that saturates.
     fn bytes(&self) -> u64;
 
-    /// Bytes of the state of `nrows` rows, for the plan.
+    /// Bytes of the state of `nrows` rows, for the plan. Arithmetic that saturates.
     fn bytes_for(&self, nrows: usize) -> u64 {
         let _ = nrows;
         self.bytes()

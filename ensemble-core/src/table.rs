@@ -21,8 +21,8 @@ pub trait Table: Send + Sync {
         "table in memory".into()
     }
 
-    /// Size of the pages behind the table, in bytes, where pages can be put side by side; 1 row of folds need then be
-    /// a multiple of `page_bytes() / 8` rows for [`Table::contiguous`] to work without a gather.
+    /// Size of the pages behind the table, in bytes: runs of rows whose ends are multiples of `page_bytes() / 8` can be put side by
+    /// side where pages can at all. Folds do not depend on it; whether [`Table::contiguous`] can serve them does.
     fn page_bytes(&self) -> usize {
         4096
     }
@@ -33,6 +33,20 @@ pub trait Table: Send + Sync {
     fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {
         let _ = rows;
         None
+    }
+
+    /// Mappings that [`Table::contiguous`] takes for `rows`, of those that the system grants a process.
+    ///
+    /// Pure arithmetic, like [`Table::contiguous_cost`].
+    fn contiguous_mappings(&self, rows: &Rows) -> u64 {
+        let _ = rows;
+        0
+    }
+
+    /// Mappings that views may take now, all together: what the system grants the process less what it has and may need for
+    /// other things. The plan admits as many views at once as fit, and gathers for those that do not.
+    fn mappings_left(&self) -> u64 {
+        u64::MAX
     }
 
     /// `rows` as one matrix over the table's own pages put side by side.
@@ -196,6 +210,17 @@ pub trait Scratch: Send + Sync {
     fn contiguous_cost(&self, shape: Shape, order: Order, rows: &Rows) -> Option<u64> {
         let _ = (shape, order, rows);
         None
+    }
+
+    /// What [`Table::contiguous_mappings`] of such a matrix will say.
+    fn contiguous_mappings(&self, shape: Shape, order: Order, rows: &Rows) -> u64 {
+        let _ = (shape, order, rows);
+        0
+    }
+
+    /// As [`Table::mappings_left`].
+    fn mappings_left(&self) -> u64 {
+        u64::MAX
     }
 
     /// Whether what it gives counts as anonymous memory (`true`) or as file pages the kernel can write out.

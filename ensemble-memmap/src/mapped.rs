@@ -309,6 +309,14 @@ impl Table for MappedTable {
         self.inner.region.contiguous_cost(rows)
     }
 
+    fn contiguous_mappings(&self, rows: &Rows) -> u64 {
+        self.inner.region.contiguous_mappings(rows)
+    }
+
+    fn mappings_left(&self) -> u64 {
+        crate::rewire::mappings_left()
+    }
+
     fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
         self.inner.region.contiguous(rows)
     }

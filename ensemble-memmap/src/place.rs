@@ -74,6 +74,14 @@ impl Table for KeptTable {
         self.table.contiguous_cost(rows)
     }
 
+    fn contiguous_mappings(&self, rows: &Rows) -> u64 {
+        self.table.contiguous_mappings(rows)
+    }
+
+    fn mappings_left(&self) -> u64 {
+        self.table.mappings_left()
+    }
+
     fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
         self.table.contiguous(rows)
     }

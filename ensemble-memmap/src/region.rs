@@ -206,6 +206,19 @@ impl Region {
         Some(rewire::layout(start, shape, order, rows)?.bytes_copied())
     }
 
+    /// See [`ensemble_core::Table::contiguous_mappings`].
+    pub(crate) fn contiguous_mappings(&self, rows: &Rows) -> u64 {
+        Self::contiguous_mappings_at(self.start(), self.shape, self.order, rows)
+    }
+
+    /// The same for values that start `start` bytes into a file, before there is one.
+    pub(crate) fn contiguous_mappings_at(start: u64, shape: Shape, order: Order, rows: &Rows) -> u64 {
+        if rows.end() > shape.nrows || rows.runs().len() < 2 || shape.ncols == 0 {
+            return 0;
+        }
+        rewire::layout(start, shape, order, rows).map_or(0, |layout| layout.mappings())
+    }
+
     /// See [`ensemble_core::Table::contiguous`].
     pub(crate) fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
         if rows.end() > self.shape.nrows {

@@ -64,6 +64,11 @@ impl Layout {
         pages as u64 * self.page as u64
     }
 
+    /// Mappings that the view takes, and two while it is made.
+    pub(crate) fn mappings(&self) -> u64 {
+        self.parts.len() as u64 + 2
+    }
+
     /// Bytes of address space, all of it whole pages.
     fn len(&self) -> usize {
         self.parts.last().map_or(0, |part| part.pages.end * self.page)
@@ -96,12 +101,25 @@ pub(crate) fn layout(start: u64, shape: Shape, order: Order, rows: &Rows) -> Opt
 
 /// A quarter of the mappings the kernel grants one process, so that a few views can live at once.
 fn most_parts() -> usize {
-    static MOST: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *MOST.get_or_init(|| {
+    granted() / 4
+}
+
+/// The mappings the kernel grants one process.
+fn granted() -> usize {
+    static GRANTED: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *GRANTED.get_or_init(|| {
         let granted = std::fs::read_to_string("/proc/sys/vm/max_map_count");
         // The kernel's own default, when it does not say.
-        granted.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65_530_usize) / 4
+        granted.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65_530)
     })
+}
+
+/// Mappings that views of this process may take now: those granted less those there are. An eighth stays for all else that maps:
+/// memory, stacks of threads, files. One read of a text as long as there are mappings.
+pub(crate) fn mappings_left() -> u64 {
+    let Ok(maps) = std::fs::read("/proc/self/maps") else { return u64::MAX };
+    let taken = maps.iter().filter(|byte| **byte == b'\n').count();
+    (granted() - granted() / 8).saturating_sub(taken) as u64
 }
 
 /// [`layout`] as arithmetic alone. `rows` lie inside the shape, which has columns, and its bytes fit `isize`.

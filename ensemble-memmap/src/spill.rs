@@ -105,6 +105,14 @@ impl Scratch for SpillDir {
         Region::contiguous_cost_at(0, shape, order, rows)
     }
 
+    fn contiguous_mappings(&self, shape: Shape, order: Order, rows: &Rows) -> u64 {
+        Region::contiguous_mappings_at(0, shape, order, rows)
+    }
+
+    fn mappings_left(&self) -> u64 {
+        crate::rewire::mappings_left()
+    }
+
     fn is_anonymous(&self) -> bool {
         false
     }
@@ -130,6 +138,14 @@ impl Table for SpillMatrix {
 
     fn contiguous_cost(&self, rows: &Rows) -> Option<u64> {
         self.region.contiguous_cost(rows)
+    }
+
+    fn contiguous_mappings(&self, rows: &Rows) -> u64 {
+        self.region.contiguous_mappings(rows)
+    }
+
+    fn mappings_left(&self) -> u64 {
+        crate::rewire::mappings_left()
     }
 
     fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {

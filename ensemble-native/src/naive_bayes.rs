@@ -14,16 +14,15 @@ const CLASS_MOMENTS: StatisticKey = StatisticKey::new("class_moments");
 /// Column moments of the rows of each class. O(p) values a class.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ClassMoments {
+    ncols: usize,
+    n_classes: usize,
+    /// None before the first row.
     classes: Vec<ColumnMoments>,
 }
 
 impl ClassMoments {
     fn new(ncols: usize, n_classes: usize) -> Self {
-        Self { classes: vec![ColumnMoments::new(ncols); n_classes] }
-    }
-
-    fn ncols(&self) -> usize {
-        self.classes[0].ncols()
+        Self { ncols, n_classes, classes: Vec::new() }
     }
 }
 
@@ -33,7 +32,7 @@ impl Statistic for ClassMoments {
     }
 
     fn empty(&self) -> Box<dyn Statistic> {
-        Box::new(Self::new(self.ncols(), self.classes.len()))
+        Box::new(Self::new(self.ncols, self.n_classes))
     }
 
     fn duplicate(&self) -> Box<dyn Statistic> {
@@ -42,6 +41,12 @@ impl Statistic for ClassMoments {
 
     fn absorb(&mut self, block: &Block<'_>) -> Result<()> {
         let (n, p) = (block.x.nrows(), block.x.ncols());
+        if p != self.ncols {
+            return Err(Error::shape("columns of a block", self.ncols, p));
+        }
+        if self.classes.is_empty() {
+            self.classes = vec![ColumnMoments::new(p); self.n_classes];
+        }
         let mut rows = vec![0.0; n * p];
         for (class, moments) in self.classes.iter_mut().enumerate() {
             // Rows of one class side by side, a block of them in cache.
@@ -59,18 +64,26 @@ impl Statistic for ClassMoments {
 
     fn merge(&mut self, other: &dyn Statistic) -> Result<()> {
         let other = same_type::<Self>(other)?;
-        if other.classes.len() != self.classes.len() {
-            return Err(Error::shape("classes of merged moments", self.classes.len(), other.classes.len()));
+        if other.n_classes != self.n_classes {
+            return Err(Error::shape("classes of merged moments", self.n_classes, other.n_classes));
+        }
+        if other.ncols != self.ncols {
+            return Err(Error::shape("columns of merged moments", self.ncols, other.ncols));
+        }
+        if self.classes.is_empty() {
+            self.clone_from(other);
+            return Ok(());
         }
         self.classes.iter_mut().zip(&other.classes).try_for_each(|(a, b)| a.merge(b))
     }
 
     fn resized(&self, cx: &StatisticContext) -> Result<Box<dyn Statistic>> {
-        Ok(Box::new(Self::new(cx.ncols, self.classes.len())))
+        Ok(Box::new(Self::new(cx.ncols, self.n_classes)))
     }
 
     fn bytes(&self) -> u64 {
-        self.classes.iter().map(|m| m.bytes() + size_of::<ColumnMoments>() as u64).sum()
+        let one = (self.ncols as u64 + 1).saturating_mul(16) + size_of::<ColumnMoments>() as u64;
+        one.saturating_mul(self.n_classes as u64)
     }
 
     fn is_finite(&self) -> Option<bool> {
@@ -83,7 +96,7 @@ impl Statistic for ClassMoments {
 
     fn affine(&self, map: &Affine) -> Result<Box<dyn Statistic>> {
         let carried = |m: &ColumnMoments| Ok(same_type::<ColumnMoments>(m.affine(map)?.as_ref())?.clone());
-        Ok(Box::new(Self { classes: self.classes.iter().map(carried).collect::<Result<_>>()? }))
+        Ok(Box::new(Self { classes: self.classes.iter().map(carried).collect::<Result<_>>()?, ..*self }))
     }
 }
 
@@ -182,8 +195,11 @@ impl MergeFit for GaussianNb {
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
         let classes = &statistics.get::<ClassMoments>(&CLASS_MOMENTS)?.classes;
-        let mut all = classes[0].clone();
-        classes[1..].iter().try_for_each(|m| all.merge(m))?;
+        let Some((first, others)) = classes.split_first() else {
+            return Err(Error::shape("training rows", 1, 0));
+        };
+        let mut all = first.clone();
+        others.iter().try_for_each(|m| all.merge(m))?;
         if all.nrows() == 0.0 {
             return Err(Error::shape("training rows", 1, 0));
         }

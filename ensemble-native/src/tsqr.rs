@@ -23,14 +23,14 @@ pub struct TsqrStatistic {
     n: f64,
     /// Columns of x, then y.
     mean: Vec<f64>,
-    /// Upper triangular.
+    /// Upper triangular. Of no size before the first row, so that a plan may ask for the state of any table.
     r: Matrix,
 }
 
 impl TsqrStatistic {
-    /// The state of no rows.
+    /// The state of no rows: O(p) values, until rows come.
     pub fn new(ncols: usize) -> Self {
-        Self { n: 0.0, mean: vec![0.0; ncols + 1], r: Matrix::zeros(ncols + 1, ncols + 1) }
+        Self { n: 0.0, mean: vec![0.0; ncols + 1], r: Matrix::zeros(0, 0) }
     }
 
     /// Rows absorbed.
@@ -55,11 +55,14 @@ impl TsqrStatistic {
 
     /// Element (i, j) of the R factor, y being the last column; zero below the diagonal.
     pub fn r(&self, i: usize, j: usize) -> f64 {
-        self.r[(i, j)]
+        if self.n == 0.0 { 0.0 } else { self.r[(i, j)] }
     }
 
     /// The R factor of the rows as they are or about their mean, y last.
     pub(crate) fn factor(&self, centred: bool) -> Matrix {
+        if self.n == 0.0 {
+            return Matrix::zeros(self.mean.len(), self.mean.len());
+        }
         if centred {
             return self.r.clone();
         }
@@ -149,7 +152,8 @@ impl Statistic for TsqrStatistic {
     }
 
     fn bytes(&self) -> u64 {
-        ((self.mean.len() + self.r.data().len()) * 8) as u64
+        let d = self.mean.len() as u64;
+        d.saturating_mul(d).saturating_add(d).saturating_mul(8)
     }
 
     fn is_finite(&self) -> Option<bool> {
@@ -166,6 +170,9 @@ impl Statistic for TsqrStatistic {
             return Err(Error::shape("columns under an affine map", p, map.n_in()));
         }
         let mut out = TsqrStatistic::new(q);
+        if self.n == 0.0 {
+            return Ok(Box::new(out));
+        }
         out.n = self.n;
         out.mean[q] = self.y_mean();
         let moved: Vec<f64> = self.x_mean().iter().zip(map.shift()).map(|(m, b)| m - b).collect();
@@ -263,5 +270,7 @@ mod tests {
         assert_eq!(absorbed(&[1.0, f64::NAN, 2.0], &[1.0, 2.0, 3.0], 1).is_finite(), Some(false));
         assert_eq!(absorbed(&[1.0, 2.0, 2.0], &[1.0, 2.0, 3.0], 1).is_finite(), Some(true));
         assert_eq!(s.resized(&StatisticContext::new(7)).unwrap().bytes(), 8 * (8 + 64));
+        let wide = TsqrStatistic::new(1_000_000);
+        assert_eq!((wide.bytes(), wide.r(3, 5)), (8 * (1_000_001 * 1_000_001 + 1_000_001), 0.0));
     }
 }

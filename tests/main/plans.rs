@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use ensemble::{
-    DenseTable, Estimator, Heap, KFold, Layer, MemoryBudget, Order, Pipeline, Scratch, SuperLearner,
+    DenseTable, ErrorKind, Estimator, Heap, KFold, Layer, MemoryBudget, Order, Pipeline, Scratch,
+    SuperLearner, Table,
     memmap::{MappedTable, SpillDir},
     native::{Norm, Normalizer},
     registry,
@@ -172,4 +173,61 @@ fn a_case_without_transformers_copies_nothing_and_junctions_count_against_the_bu
     let plan = bounded.plan(&x, &y).unwrap();
     assert!(plan.peak_bytes() <= 2 << 20 && plan.totals().rewired_bytes_copied == all);
     assert!(stack(KFold::new(8).page_aligned()).plan(&x, &y).unwrap().peak_bytes() >= all);
+}
+
+#[test]
+fn a_plan_beyond_all_memory_is_a_sentence_and_no_abort() {
+    // 8 x 60,000 values are 3.8 MB; one state of their cross-products is 28.8 GB, and a fit has many.
+    for (nrows, ncols) in [(8, 60_000), (2, 306_933)] {
+        let x = DenseTable::new(vec![1.0; nrows * ncols], nrows, ncols, Order::C).unwrap();
+        let y = DenseTable::column((0..nrows).map(|row| row as f64).collect());
+        for text in [
+            "native.linear_regression",
+            "native.lasso:alpha=0.1",
+            "native.nnls",
+            "native.standard_scaler | native.ridge",
+            "native.normalizer | native.ridge",
+        ] {
+            let layer = || Layer::new().shared("wide", registry().pipeline(text).unwrap());
+            let learner = || SuperLearner::new(KFold::new(2)).layer(layer()).threads(2);
+            let plan = |learner: SuperLearner| learner.plan(&x, &y).map(|plan| plan.peak_bytes());
+            let bounded = learner().budget(MemoryBudget::bytes(1 << 30));
+            // Behind a map that is not affine every fit has its own states, which it declares.
+            match plan(bounded).unwrap_err().kind() {
+                ErrorKind::Budget { need, .. } => assert!(*need > 8 * (ncols as u64).pow(2), "{text} {need}"),
+                other => panic!("{text}: {other:?}"),
+            }
+            // No machine that this runs on has the terabytes that the wider one needs.
+            if nrows == 2 {
+                let error = plan(learner()).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{text}: {error}");
+                assert!(error.to_string().contains("TiB at once and "), "{text}: {error}");
+                assert!(learner().fit(&x, &y).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn folds_are_the_same_in_memory_and_mapped_and_follow_from_the_learners() {
+    let folder = tempfile::tempdir().unwrap();
+    let (xp, yp) = friedman(folder.path(), 110_000, 5, Order::C);
+    let (x, y) = (MappedTable::open_npy(xp).unwrap(), MappedTable::open_npy(yp).unwrap());
+    let memory = DenseTable::new(x.as_mat().data().to_vec(), 110_000, 5, Order::C).unwrap();
+    let sizes = |names: [&str; 2]| {
+        let stack = SuperLearner::new(KFold::new(4))
+            .layer(Layer::new().shared("a", learner(names[0])))
+            .meta_shared(learner(names[1]));
+        let sizes = stack.plan(&x, &y).unwrap().folds().sizes();
+        assert_eq!(stack.plan(&memory, &y).unwrap().folds().sizes(), sizes, "{names:?}");
+        sizes
+    };
+    for exact in ["native.ridge", "runs", "native.k_neighbors_regressor", "normalized whole"] {
+        assert_eq!(sizes([exact, "native.nnls"]), [27_500; 4], "{exact}");
+    }
+    for whole in ["whole", "whole C", "whole F", "bare"] {
+        let moved = [27_648, 27_136, 27_648, 27_568];
+        assert_eq!(sizes([whole, "native.nnls"]), moved, "{whole}");
+        assert_eq!(sizes(["native.ridge", whole]), moved, "{whole}");
+    }
 }

@@ -260,3 +260,56 @@ fn usage_errors_exit_with_2_too() {
     );
     assert!(bench.run("--help").status.success());
 }
+
+#[test]
+fn threads_that_cannot_be_had() {
+    let bench = Bench::new();
+    bench.succeeds(&format!("fit X.npy --target y.npy {OLS} --model m.ens"));
+    // No stack of this size can be reserved, so that every thread is refused.
+    let run = |line: &str, environment: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ensemble"));
+        command.args(line.split_whitespace()).current_dir(bench.path("."));
+        command.envs(environment.iter().copied()).output().unwrap()
+    };
+    let refuse = ("RUST_MIN_STACK", "99999999999999");
+    let alone = run(&format!("fit X.npy --target y.npy {OLS} --threads 1 --json"), &[refuse]);
+    assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&alone.stdout).unwrap();
+    assert_eq!((&report["threads"], &report["peak_anonymous_bytes"]), (&1.into(), &serde_json::Value::Null));
+    let one = ("RAYON_NUM_THREADS", "1");
+    assert!(run("predict m.ens X.npy --out p.npy", &[refuse, one]).status.success());
+
+    let two = ("RAYON_NUM_THREADS", "2");
+    for (line, environment, words) in [
+        (format!("fit X.npy --target y.npy {OLS} --threads 2"), vec![refuse], "cannot start 2 threads"),
+        ("predict m.ens X.npy --out q.npy".into(), vec![refuse, two], "cannot start 2 threads"),
+        (format!("plan X.npy --target y.npy {OLS} --threads 100000"), vec![], "100000 threads"),
+        (format!("fit X.npy --target y.npy {OLS} --threads 0"), vec![], "0 threads"),
+        (format!("fit X.npy --target y.npy {OLS}"), vec![("RAYON_NUM_THREADS", "100000")], "100000 threads"),
+        ("predict m.ens X.npy --out q.npy".into(), vec![("RAYON_NUM_THREADS", "100000")], "100000 threads"),
+    ] {
+        let output = run(&line, &environment);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}: {text}");
+        assert!(text.starts_with("ensemble: ") && text.contains(words), "{line}: {text}");
+        assert_eq!(text.trim_end().lines().count(), 1, "{line}: {text}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_plan_larger_than_the_address_space_allowed() {
+    let bench = Bench::new();
+    bench.succeeds("generate friedman1 --rows 900 --cols 900 --x wide.npy --y t.npy");
+    let fit = format!(
+        "ulimit -v 262144 && exec {} fit wide.npy --target t.npy {OLS} --folds 10 --threads 1",
+        env!("CARGO_BIN_EXE_ensemble")
+    );
+    let output = Command::new("sh").args(["-c", &fit]).current_dir(bench.path(".")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("statistics and prediction columns needs ") && text.contains("available"),
+        "{text}"
+    );
+}
