@@ -30,21 +30,37 @@
 //! ```
 //!
 //! # Features
-//! - `native` (default): [`native`], learners and scalers whose fits merge.
-//! - `memmap` (default): [`memmap`], `.npy` and raw files read in place, spill files, rewired views.
-//! - `linfa`: `linfa`, the learners and transformers of linfa; `linfa-linear`, `linfa-elasticnet`, `linfa-logistic`, `linfa-trees`,
-//!   `linfa-ensemble`, `linfa-svm`, `linfa-bayes`, `linfa-nn`, `linfa-preprocessing` and `linfa-reduction` bring those of one crate.
-//! - `smartcore`: `smartcore`, the learners and transformers of smartcore.
+#![cfg_attr(feature = "native", doc = "- `native` (default): [`native`](crate::native),")]
+#![cfg_attr(not(feature = "native"), doc = "- `native` (default): a module `native`,")]
+//!   learners and scalers whose fits merge.
+#![cfg_attr(feature = "memmap", doc = "- `memmap` (default): [`memmap`](crate::memmap),")]
+#![cfg_attr(not(feature = "memmap"), doc = "- `memmap` (default): a module `memmap`,")]
+//!   `.npy` and raw files read in place, spill files, rewired views.
+#![cfg_attr(
+    feature = "linfa-backend",
+    doc = "- `linfa`: [`linfa`](crate::linfa), the learners and transformers of linfa;"
+)]
+#![cfg_attr(
+    not(feature = "linfa-backend"),
+    doc = "- `linfa`: a module `linfa`, the learners and transformers of linfa;"
+)]
+//!   `linfa-linear`, `linfa-elasticnet`, `linfa-logistic`, `linfa-trees`, `linfa-ensemble`, `linfa-svm`, `linfa-bayes`, `linfa-nn`,
+//!   `linfa-preprocessing` and `linfa-reduction` bring those of one crate.
+#![cfg_attr(feature = "smartcore", doc = "- `smartcore`: [`smartcore`](crate::smartcore),")]
+#![cfg_attr(not(feature = "smartcore"), doc = "- `smartcore`: a module `smartcore`,")]
+//!   the learners and transformers of smartcore.
 //! - `lapack`: native linear algebra by the system's OpenBLAS.
-//! - `conformance`: `conformance`, the contract of backends as checks.
+#![cfg_attr(feature = "conformance", doc = "- `conformance`: [`conformance`](crate::conformance),")]
+#![cfg_attr(not(feature = "conformance"), doc = "- `conformance`: a module `conformance`,")]
+//!   the contract of backends as checks.
 //! - `ndarray`: ndarray 0.17 views as matrices and back.
 
 #[cfg(feature = "conformance")]
 pub use ensemble_core::conformance;
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, ClassScores,
-    Classes, ColumnMoments, ConstantModel, ContiguousView, Convergence, DenseTable, EXTREMA, Error,
-    ErrorKind, Estimator, Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
+    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Categories,
+    ClassScores, Classes, ColumnMoments, ConstantModel, ContiguousView, Convergence, DenseTable, EXTREMA,
+    Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
     FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap, KFold, KeptRows, Kind,
     Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
     MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
@@ -56,12 +72,16 @@ pub use ensemble_core::{
     quoted_list, same_type, softmax, start_threads,
 };
 #[cfg(feature = "linfa-backend")]
+#[doc(inline)]
 pub use ensemble_linfa as linfa;
 #[cfg(feature = "memmap")]
+#[doc(inline)]
 pub use ensemble_memmap as memmap;
 #[cfg(feature = "native")]
+#[doc(inline)]
 pub use ensemble_native as native;
 #[cfg(feature = "smartcore")]
+#[doc(inline)]
 pub use ensemble_smartcore as smartcore;
 
 /// Every learner and transformer of the compiled-in backends, by name.

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Write a synthetic table of any size, in flat memory.
     Generate(Generate),
-    /// Say what a fit would do: passes, copies, bytes. Runs nothing.
+    /// Say what a fit would do: passes, copies, bytes. Fits nothing; CSV is converted as for a fit.
     Plan(Fit),
     /// Fit a super learner.
     Fit(Fit),
@@ -53,6 +53,14 @@ impl From<OrderName> for ensemble::Order {
     }
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Header {
+    /// The first line names the columns.
+    Yes,
+    /// The first line is a row.
+    No,
+}
+
 #[derive(Args)]
 pub(crate) struct Generate {
     /// Which table.
@@ -83,7 +91,7 @@ pub(crate) struct Generate {
 /// Where rows come from, and what becomes of their columns.
 #[derive(Args, Clone)]
 pub(crate) struct Source {
-    /// The table: .npy, .csv with a header, or raw float64 with --raw-shape.
+    /// The table: .npy, .csv (cells separated by commas, numbers with a point), or raw float64 with --raw-shape.
     #[arg(value_name = "TABLE")]
     pub(crate) table: PathBuf,
     /// Rows and columns of a raw table, as in 1000000x50.
@@ -92,10 +100,14 @@ pub(crate) struct Source {
     /// Order of a raw table.
     #[arg(long, value_enum, default_value = "C")]
     pub(crate) raw_order: OrderName,
-    /// Leave a column out: a header name, or a number from 0. May be repeated.
+    /// Whether the first line of CSV names the columns. Where nobody says, it does, and a first line of numbers is refused. Columns
+    /// without names are called by their number, from 0.
+    #[arg(long, value_enum, value_name = "yes|no")]
+    pub(crate) header: Option<Header>,
+    /// Leave a column out: a header name, or a number from 0 that is no column's name. May be repeated.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) drop: Vec<String>,
-    /// Encode a column of ordered categories as 0, 1, 2: "cut=Fair<Good<Ideal". May be repeated.
+    /// Encode a column of ordered categories as 0, 1, 2: "cut=Fair<Good<Ideal". May be repeated. A model remembers them.
     #[arg(long, value_name = "COLUMN=A<B<...")]
     pub(crate) ordinal: Vec<String>,
     /// Folder for temporary files: imported tables, shuffled tables, large prediction columns.
@@ -107,11 +119,12 @@ pub(crate) struct Source {
 pub(crate) struct Fit {
     #[command(flatten)]
     pub(crate) source: Source,
-    /// The target: an .npy file of one value per row, or a column of the table (header name, or number from 0). For classifiers
-    /// whole numbers, or words in CSV.
+    /// The target: an .npy file of one value per row, or a column of the table (header name, or a number from 0 that is no
+    /// column's name). For classifiers whole numbers, or words in CSV.
     #[arg(long, value_name = "y.npy|COLUMN")]
     pub(crate) target: Option<String>,
-    /// A learner of the first layer: NAME=KIND[:param=value,...], transformers before it joined by ' | '. May be repeated.
+    /// A learner of the first layer: NAME=KIND[:param=value,...], transformers before it joined by ' | '. May be repeated;
+    /// with --spec it joins those of the file's first layer.
     #[arg(long, value_name = "NAME=PIPELINE")]
     pub(crate) learner: Vec<String>,
     /// The meta-learner. Default with several learners, none a classifier: native.nnls.
@@ -138,7 +151,7 @@ pub(crate) struct Fit {
     /// Bytes the fit may hold at once, as in 256MiB.
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory_budget: Option<String>,
-    /// Folds, layers, cases and meta-learner from a TOML file; options on the command line win.
+    /// Folds, layers, cases and meta-learner from a TOML file; options on the command line win, and learners are added.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) spec: Option<PathBuf>,
     /// Write the fitted ensemble here.
@@ -167,7 +180,8 @@ pub(crate) struct Predict {
     /// The target's column, when the table holds it: it is left out. May name what CSV with known columns does not have.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) target: Option<String>,
-    /// The TOML file of the fit: its ordered categories are encoded alike. Columns of CSV are matched by name.
+    /// The TOML file of the fit. Not needed: the model remembers its columns of CSV by name, and their categories; other categories
+    /// are refused.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) spec: Option<PathBuf>,
     /// Write the probability of every class, rows x classes, instead of the most probable class.
@@ -194,6 +208,8 @@ pub(crate) struct Inspect {
 
 #[derive(Args)]
 pub(crate) struct Learners {
+    /// Only kinds with this in their names, as in `lasso` or `smartcore`.
+    pub(crate) part: Option<String>,
     /// Print one JSON array.
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,9 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use ensemble::{
-    Bytes, Error, FittedEnsemble, LearnerReport, Report, Result,
+    Bytes, Error, ErrorKind, FittedEnsemble, LearnerReport, Report, Result,
     memmap::{NpyWriter, SpillDir},
-    registry, start_threads,
+    quoted, registry, start_threads,
 };
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::{
     import,
     input::{self, Input},
     memory::Sampler,
-    output,
+    output::{self, Format, figure},
     progress::Bar,
     spec::{self, Asked, Spec},
 };
@@ -34,11 +34,15 @@ fn prepare(a: &Fit) -> Result<(Asked, Input)> {
     let target = a.target.as_deref().or(spec.target.as_deref());
     let target = target
         .ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
-    let mut others = vec![a.source.table.as_path(), Path::new(target)];
+    let mut others = vec![a.source.table.as_path()];
+    others.extend(Some(Path::new(target)).filter(|_| input::is_file(target)));
     others.extend(a.spec.as_deref());
     for out in a.model.iter().chain(&a.oof) {
         output::check(out, &others)?;
         others.push(out);
+    }
+    if let Some(oof) = &a.oof {
+        output::format(oof, &[("npy", Format::Npy)])?;
     }
     let classifies = asked.learner.classifies();
     let input = input::open_to_fit(&a.source, target, classifies, &spec)?;
@@ -54,17 +58,31 @@ fn target(input: &Input) -> Result<&ensemble::memmap::MappedTable> {
     input.y.as_ref().ok_or_else(|| Error::unsupported("no target is given"))
 }
 
+/// The same error, with the option that mends it.
+fn advise(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Folds { .. } => Error::unsupported(format!("{error}; choose another number with --folds")),
+        _ => error,
+    }
+}
+
 /// Say what a fit would do.
 pub(crate) fn plan(a: &Fit) -> Result<()> {
     let (asked, input) = prepare(a)?;
-    let plan = asked.learner.plan(&input.x, target(&input)?)?;
+    let plan = asked.learner.plan(&input.x, target(&input)?).map_err(advise)?;
     if a.json {
         let mut value = serde_json::to_value(&plan).map_err(|e| Error::unsupported(e.to_string()))?;
         value["imported_bytes"] = input.imported_bytes.into();
         return output::print_json(&value);
     }
-    let note = if asked.default_meta { format!("\n{DEFAULT_META}") } else { String::new() };
-    output::print(&format!("{plan}{note}"))
+    let mut text = plan.to_string();
+    if input.imported_bytes > 0 {
+        text += &format!(", imported {}", Bytes(input.imported_bytes));
+    }
+    if asked.default_meta {
+        text += &format!("\n{DEFAULT_META}");
+    }
+    output::print(&text)
 }
 
 /// Fit, and write what was asked for.
@@ -75,9 +93,12 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     let learner = asked.learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
     let fitted = learner.fit(&input.x, target(&input)?);
     bar.finish();
-    let mut fitted = fitted?;
+    let mut fitted = fitted.map_err(advise)?;
     if input.named {
         fitted.set_feature_names(input.names.clone())?;
+    }
+    if let Some(categories) = &input.categories {
+        fitted.set_categories(categories.clone())?;
     }
     let peak = sampler.finish();
     input.check_unchanged()?;
@@ -103,7 +124,6 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
 fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Result<Value> {
     let report = fitted.report();
     let mut value = serde_json::to_value(report).map_err(|e| Error::unsupported(e.to_string()))?;
-    value["spilled_bytes"] = (report.totals.spilled_bytes + input.imported_bytes).into();
     value["imported_bytes"] = input.imported_bytes.into();
     value["peak_anonymous_bytes"] = peak.map_or(Value::Null, Value::from);
     value["feature_names"] = json!(input.names);
@@ -122,35 +142,31 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
     let risk = |l: &LearnerReport| l.scores.as_ref().map_or(f64::INFINITY, |s| s.cv_rmse_mean);
     let mut learners: Vec<&LearnerReport> = report.learners.iter().collect();
     learners.sort_by(|a, b| a.layer.cmp(&b.layer).then(risk(a).total_cmp(&risk(b))));
-    let width = learners.iter().map(|l| l.name.len()).max().unwrap_or(0).max(7);
-    let mut text = format!(
-        "{:<5}  {:<width$}  {:>12}  {:>10}  {:>9}  {:<10}  {:>10}\n",
-        "layer", "learner", "CV RMSE", "std. err.", "seconds", "access", "copied"
-    );
     let classifies = learners.iter().any(|l| l.scores.as_ref().is_some_and(|s| s.classes.is_some()));
+    let mut heads = vec!["layer", "learner", "CV RMSE", "std. err.", "seconds", "access", "copied"];
+    let mut numbers = vec![false, false, true, true, true, false, true];
     if classifies {
-        text.pop();
-        text += &format!("  {:>9}  {:>9}\n", "accuracy", "log loss");
+        // What is looked for first stands first.
+        heads.splice(2..2, ["accuracy", "log loss"]);
+        numbers.splice(2..2, [true, true]);
     }
+    let mut rows = vec![heads.into_iter().map(String::from).collect::<Vec<_>>()];
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     for l in learners {
-        let (mean, se) = match &l.scores {
-            Some(s) => (format!("{:.6}", s.cv_rmse_mean), format!("{:.6}", s.cv_rmse_se)),
-            None => ("-".into(), "-".into()),
-        };
-        text += &format!(
-            "{:<5}  {:<width$}  {mean:>12}  {se:>10}  {:>9.4}  {:<10}  {:>10}\n",
-            l.layer,
-            l.name,
-            l.fit_seconds,
-            l.access,
-            Bytes(l.copied_bytes).to_string()
-        );
-        if let Some(classes) = l.scores.as_ref().and_then(|s| s.classes.as_ref()) {
-            text.pop();
-            let log_loss = classes.cv_log_loss_mean.map_or("-".into(), |l| format!("{l:.5}"));
-            text += &format!("  {:>9.5}  {log_loss:>9}\n", classes.cv_accuracy_mean);
+        let classes = l.scores.as_ref().and_then(|s| s.classes.as_ref());
+        let mut row = vec![l.layer.to_string(), quoted(&l.name)];
+        if classifies {
+            row.push(or_none(classes.map(|c| format!("{:.5}", c.cv_accuracy_mean))));
+            row.push(or_none(classes.and_then(|c| c.cv_log_loss_mean).map(figure)));
         }
+        row.push(or_none(l.scores.as_ref().map(|s| figure(s.cv_rmse_mean))));
+        row.push(or_none(l.scores.as_ref().map(|s| figure(s.cv_rmse_se))));
+        row.push(format!("{:.4}", l.fit_seconds));
+        row.push(l.access.clone());
+        row.push(Bytes(l.copied_bytes).to_string());
+        rows.push(row);
     }
+    let mut text = output::table(&rows, &numbers) + "\n";
     let t = &report.totals;
     text += &format!(
         "\n{} rows x {} columns, {} folds, {} threads: {:.3} s\n",
@@ -161,11 +177,12 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
         report.wall_seconds
     );
     text += &format!(
-        "passes over the data {}, gathered {}, copied at junctions {}, spilled {}, prediction columns {}",
+        "passes over the data {}, gathered {}, copied at junctions {}, spilled {}, imported {}, prediction columns {}",
         t.data_passes,
         Bytes(t.gathered_bytes),
         Bytes(t.rewired_bytes_copied),
-        Bytes(t.spilled_bytes + input.imported_bytes),
+        Bytes(t.spilled_bytes),
+        Bytes(input.imported_bytes),
         Bytes(t.prediction_bytes)
     );
     if let Some(peak) = peak {

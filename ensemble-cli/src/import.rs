@@ -4,14 +4,17 @@
 //! as soon as they are mapped, so nothing is left behind, whatever ends the process.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use ensemble::{
-    Error, MAX_CLASSES, MatRef, Order, Result, Table,
+    Categories, Error, MAX_CLASSES, MatRef, Order, Result, Table,
     memmap::{MappedTable, NpyWriter},
+    quoted, quoted_list,
 };
+
+use crate::text::{self, Text};
 
 /// What becomes of a column.
 enum Role {
@@ -21,6 +24,12 @@ enum Role {
     Dropped,
 }
 
+impl Role {
+    fn is_learned(&self) -> bool {
+        matches!(self, Role::Number | Role::Category(_))
+    }
+}
+
 /// An imported table.
 pub(crate) struct Imported {
     pub(crate) x: MappedTable,
@@ -28,6 +37,8 @@ pub(crate) struct Imported {
     /// Bytes written.
     pub(crate) bytes: u64,
     pub(crate) names: Vec<String>,
+    /// Categories of the columns of x, and of the target.
+    pub(crate) categories: Categories,
 }
 
 /// Columns to leave out, to encode, and to predict.
@@ -36,54 +47,148 @@ pub(crate) struct Columns<'a> {
     /// Column name, and its categories in order.
     pub(crate) ordinal: &'a [(String, Vec<String>)],
     pub(crate) target: Option<&'a str>,
+    /// Classes of a target of words, in order.
+    pub(crate) classes: Option<&'a [String]>,
     /// The columns a model was fitted on, in its order: these are taken by name, and any others left out.
     pub(crate) wanted: Option<&'a [String]>,
+    /// Whether the first line of CSV names the columns; where nobody says, a first line of numbers is refused.
+    pub(crate) header: Option<bool>,
+}
+
+/// The columns of a file by name, and by number where no column has that name.
+pub(crate) struct Names<'a> {
+    path: &'a Path,
+    names: &'a [String],
+    places: HashMap<&'a str, usize>,
+    twice: HashSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(path: &'a Path, names: &'a [String]) -> Self {
+        let (mut places, mut twice) = (HashMap::with_capacity(names.len()), HashSet::new());
+        for (at, name) in names.iter().enumerate() {
+            if places.insert(name.as_str(), at).is_some() {
+                twice.insert(name.as_str());
+            }
+        }
+        Self { path, names, places, twice }
+    }
+
+    /// The column of this name.
+    fn named(&self, name: &str) -> Result<Option<usize>> {
+        if self.twice.contains(name) {
+            return Err(self.called_twice(name));
+        }
+        Ok(self.places.get(name).copied())
+    }
+
+    fn called_twice(&self, name: &str) -> Error {
+        let what = match name {
+            "" => "several columns have no name; name them, or leave them out with --drop ''".into(),
+            _ => format!(
+                "two columns are called '{0}'; rename one, or leave both out with --drop '{0}'",
+                quoted(name)
+            ),
+        };
+        Error::format(self.path, what)
+    }
+
+    /// The column of this name, or of this number from 0.
+    pub(crate) fn find(&self, wanted: &str) -> Result<usize> {
+        if let Some(at) = self.named(wanted)? {
+            return Ok(at);
+        }
+        let number = wanted.parse().ok().filter(|at| *at < self.names.len());
+        number.ok_or_else(|| {
+            let file = match Path::new(wanted).is_file() {
+                true => " (there is a file of this name, and a target's file must end in .npy)",
+                false => "",
+            };
+            let what = format!(
+                "there is no column '{}'{file}; the columns are {}",
+                quoted(wanted),
+                quoted_list(self.names)
+            );
+            Error::format(self.path, what)
+        })
+    }
+
+    /// All columns of this name, or the one of this number.
+    fn find_all(&self, wanted: &str) -> Result<Vec<usize>> {
+        if self.twice.contains(wanted) {
+            return Ok((0..self.names.len()).filter(|at| self.names[*at] == wanted).collect());
+        }
+        self.find(wanted).map(|at| vec![at])
+    }
 }
 
 impl Columns<'_> {
-    fn roles(&self, path: &Path, names: &[String]) -> Result<Vec<Role>> {
-        let find = |wanted: &str| {
-            names.iter().position(|n| n == wanted).ok_or_else(|| {
-                Error::format(
-                    path,
-                    format!("there is no column '{wanted}'; the columns are {}", names.join(", ")),
-                )
-            })
+    /// What becomes of each column.
+    fn roles(&self, names: &Names<'_>) -> Result<Vec<Role>> {
+        let wanted: Option<HashSet<&str>> = self.wanted.map(|w| w.iter().map(String::as_str).collect());
+        let codes = |categories: &[String]| {
+            Role::Category(categories.iter().enumerate().map(|(code, c)| (c.clone(), code as f64)).collect())
         };
-        let mut roles: Vec<Role> = names.iter().map(|_| Role::Number).collect();
+        let mut roles: Vec<Role> = names.names.iter().map(|_| Role::Number).collect();
         for (name, categories) in self.ordinal {
             // New rows need not hold what the model does not take, such as a target of categories.
-            if self.wanted.is_some_and(|wanted| !wanted.contains(name)) {
+            if wanted.as_ref().is_some_and(|wanted| !wanted.contains(name.as_str())) {
                 continue;
             }
-            let map = categories.iter().enumerate().map(|(code, c)| (c.clone(), code as f64)).collect();
-            roles[find(name)?] = Role::Category(map);
+            roles[names.find(name)?] = codes(categories);
         }
-        if self.wanted.is_none() {
+        if wanted.is_none() {
             for name in self.drop {
-                roles[find(name)?] = Role::Dropped;
+                names.find_all(name)?.into_iter().for_each(|at| roles[at] = Role::Dropped);
             }
         }
         if let Some(target) = self.target {
-            let at = find(target)?;
+            let at = names.find(target)?;
             let role = std::mem::replace(&mut roles[at], Role::Dropped);
             if matches!(role, Role::Dropped) {
-                return Err(Error::format(path, format!("column '{target}' is both the target and dropped")));
+                let what = format!("column '{}' is both the target and dropped", quoted(target));
+                return Err(Error::format(names.path, what));
             }
-            roles[at] = Role::Target(Box::new(role));
+            roles[at] = Role::Target(Box::new(self.classes.map_or(role, codes)));
         }
-        if let Some(wanted) = self.wanted {
-            wanted.iter().try_for_each(|name| find(name).map(|_| ()))?;
-            for (role, name) in roles.iter_mut().zip(names) {
-                if !wanted.contains(name) {
+        if let Some(wanted) = wanted {
+            for name in self.wanted.unwrap_or_default() {
+                if names.named(name)?.is_none() {
+                    let what = format!(
+                        "there is no column '{}', which the model was fitted on; the columns are {}",
+                        quoted(name),
+                        quoted_list(names.names)
+                    );
+                    return Err(Error::format(names.path, what));
+                }
+            }
+            for (role, name) in roles.iter_mut().zip(names.names) {
+                if !wanted.contains(name.as_str()) {
                     *role = Role::Dropped;
                 }
             }
         }
-        if !roles.iter().any(|r| matches!(r, Role::Number | Role::Category(_))) {
-            return Err(Error::format(path, "no column is left to learn from"));
+        if !roles.iter().any(Role::is_learned) {
+            return Err(Error::format(names.path, "no column is left to learn from"));
         }
         Ok(roles)
+    }
+
+    /// Categories of the columns of x, which are called `kept`, and of the target.
+    fn categories(&self, names: &Names<'_>, kept: &[String]) -> Result<Categories> {
+        let mut by_name: HashMap<&str, &Vec<String>> = HashMap::new();
+        let mut target = None;
+        let target_at = self.target.map(|t| names.find(t)).transpose()?;
+        for (name, categories) in self.ordinal {
+            // Those of columns that are not there were passed over.
+            let Ok(at) = names.find(name) else { continue };
+            by_name.insert(names.names[at].as_str(), categories);
+            if target_at == Some(at) && self.classes.is_none() {
+                target = Some(categories.clone());
+            }
+        }
+        let columns = kept.iter().map(|name| by_name.get(name.as_str()).map(|c| (*c).clone())).collect();
+        Ok(Categories { columns, target })
     }
 }
 
@@ -117,7 +222,7 @@ impl Sink {
         }
     }
 
-    fn finish(self, names: Vec<String>) -> Result<Imported> {
+    fn finish(self, names: Vec<String>, categories: Categories) -> Result<Imported> {
         let with_target = self.y.is_some();
         self.x.finish()?;
         self.y.map(NpyWriter::finish).transpose()?;
@@ -125,66 +230,69 @@ impl Sink {
         let x = open("x.npy")?;
         let y = with_target.then(|| open("y.npy")).transpose()?;
         let bytes = x.as_mat().shape().bytes() + y.as_ref().map_or(0, |y| y.as_mat().shape().bytes());
-        Ok(Imported { x, y, bytes, names })
+        Ok(Imported { x, y, bytes, names, categories })
     }
 }
 
-fn names(path: &Path, reader: &mut csv::Reader<std::fs::File>) -> Result<Vec<String>> {
-    let header = reader.headers().map_err(|e| csv_error(path, &e))?;
-    Ok(header.iter().map(|n| n.trim().to_owned()).collect())
-}
-
 /// The words of a column, in order; `None` when all its cells are numbers. Reads the file once.
-pub(crate) fn words(path: &Path, column: &str) -> Result<Option<Vec<String>>> {
-    let mut reader = csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?;
-    let names = names(path, &mut reader)?;
-    let Some(at) = names.iter().position(|n| n == column) else { return Ok(None) };
+pub(crate) fn words(path: &Path, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
+    let mut text = Text::open(path, header, None)?;
+    let names = text.names().to_vec();
+    // A column that is not there is told when its file is imported.
+    let Ok(at) = Names::new(path, &names).find(column) else { return Ok(None) };
     let (mut words, mut numbers) = (BTreeSet::new(), true);
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|e| csv_error(path, &e))? {
-        let cell = record.get(at).unwrap_or_default().trim();
-        if cell.is_empty() {
-            let line = record.position().map_or(0, csv::Position::line);
-            return Err(Error::format(path, format!("line {line}: the target '{column}' is empty")));
+    while text.advance()? {
+        let cell = text::trim(text.cell(at));
+        let bad = |what: &str| text.bad_cell(at, what);
+        if text::is_missing_word(cell) {
+            return Err(bad("is a missing value, and no class; drop such rows first"));
         }
-        numbers &= fast_float2::parse::<f64, _>(cell).is_ok();
+        let word = std::str::from_utf8(cell)
+            .map_err(|_| bad("is not UTF-8; write the file again with that encoding"))?;
+        numbers = numbers && fast_float2::parse::<f64, _>(word).is_ok();
         // Classes refuses so many; numbers may still all be different.
-        if words.len() <= MAX_CLASSES && !words.contains(cell) {
-            words.insert(cell.to_owned());
+        if words.len() <= MAX_CLASSES && !words.contains(word) {
+            words.insert(word.to_owned());
         }
     }
     Ok((!numbers).then(|| words.into_iter().collect()))
 }
 
-/// Import numeric CSV with a header.
+/// Import numeric CSV.
 pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
-    let mut reader = csv::Reader::from_path(path).map_err(|e| csv_error(path, &e))?;
-    let names = names(path, &mut reader)?;
-    if names.is_empty() {
-        return Err(Error::format(path, "is empty; its first line must name the columns"));
-    }
-    if let Some(twice) = named_twice(&names) {
-        return Err(Error::format(path, format!("two columns are called '{twice}'")));
-    }
-    let roles = columns.roles(path, &names)?;
-    let learned = names.iter().zip(&roles).filter(|(_, r)| matches!(r, Role::Number | Role::Category(_)));
+    let mut text = Text::open(path, columns.header, columns.wanted)?;
+    let names = text.names().to_vec();
+    let by_name = Names::new(path, &names);
+    let roles = columns.roles(&by_name)?;
+    let learned = names.iter().zip(&roles).filter(|(_, r)| r.is_learned());
     let kept: Vec<String> = match columns.wanted {
         Some(wanted) => wanted.to_owned(),
         None => learned.map(|(n, _)| n.clone()).collect(),
     };
+    let places: HashMap<&str, usize> = kept.iter().enumerate().map(|(at, n)| (n.as_str(), at)).collect();
+    if let (None, true) = (columns.wanted, places.len() < kept.len()) {
+        let twice =
+            names.iter().zip(&roles).find(|(n, r)| r.is_learned() && by_name.twice.contains(n.as_str()));
+        return Err(by_name.called_twice(twice.map_or("", |(n, _)| n)));
+    }
     // Where each column of the file goes in a row.
-    let places: Vec<Option<usize>> = names.iter().map(|n| kept.iter().position(|k| k == n)).collect();
+    let places: Vec<Option<usize>> = (names.iter().zip(&roles))
+        .map(|(n, role)| places.get(n.as_str()).copied().filter(|_| role.is_learned()))
+        .collect();
+    for (at, role) in roles.iter().enumerate() {
+        if !matches!(role, Role::Dropped) {
+            text.check_name(at)?;
+        }
+    }
     let mut sink = Sink::new(spill, kept.len(), columns.target.is_some())?;
-    let mut record = csv::ByteRecord::new();
     let mut rows = 0u64;
-    while reader.read_byte_record(&mut record).map_err(|e| csv_error(path, &e))? {
-        let line = record.position().map_or(0, csv::Position::line);
+    while text.advance()? {
         let mut target = None;
         sink.row.resize(kept.len(), 0.0);
-        for ((cell, name), (role, place)) in record.iter().zip(&names).zip(roles.iter().zip(&places)) {
+        for (at, (role, place)) in roles.iter().zip(&places).enumerate() {
             match (role, place) {
-                (Role::Target(role), _) => target = Some(value(path, line, name, cell, role)?),
-                (role, Some(place)) => sink.row[*place] = value(path, line, name, cell, role)?,
+                (Role::Target(role), _) => target = Some(value(&text, at, role, true)?),
+                (role, Some(place)) => sink.row[*place] = value(&text, at, role, false)?,
                 (_, None) => {}
             }
         }
@@ -194,39 +302,34 @@ pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Im
     if rows == 0 {
         return Err(Error::format(path, "has a header and no rows"));
     }
-    sink.finish(kept)
+    let categories = columns.categories(&by_name, &kept)?;
+    sink.finish(kept, categories)
 }
 
-fn value(path: &Path, line: u64, name: &str, cell: &[u8], role: &Role) -> Result<f64> {
-    let cell = cell.trim_ascii();
-    let bad = |what: &str| {
-        let text = String::from_utf8_lossy(cell);
-        Error::format(path, format!("line {line}, column '{name}': '{text}' {what}"))
-    };
+/// The number that a cell of the row at hand stands for.
+fn value(text: &Text<'_>, at: usize, role: &Role, is_target: bool) -> Result<f64> {
+    let cell = text::trim(text.cell(at));
+    let bad = |what: &str| Err(text.bad_cell(at, what));
+    if text.names()[at].is_empty() {
+        return bad(&format!("stands in a column without a name; name it, or leave it out with --drop {at}"));
+    }
     match role {
         Role::Category(codes) => {
             let code = std::str::from_utf8(cell).ok().and_then(|c| codes.get(c));
-            code.copied().ok_or_else(|| bad("is none of the categories that --ordinal lists"))
+            code.copied().map_or_else(
+                || {
+                    let mut known: Vec<(&String, &f64)> = codes.iter().collect();
+                    known.sort_by(|a, b| a.1.total_cmp(b.1));
+                    let known = quoted_list(known.into_iter().map(|(c, _)| c));
+                    bad(&format!("is none of the column's categories, {known}"))
+                },
+                Ok,
+            )
         }
-        _ if cell.is_empty() => Err(bad("is empty; fill it, or leave the column out with --drop")),
         _ => match fast_float2::parse::<f64, _>(cell) {
             Ok(value) if value.is_finite() => Ok(value),
-            Ok(_) => Err(bad("is not finite; drop or fill such rows first")),
-            Err(_) => Err(bad(&format!(
-                "is not a number; encode the column with --ordinal '{name}=A<B<...' or leave it out with --drop {name}"
-            ))),
+            _ => bad(&text::no_number(cell, &text.names()[at], is_target)),
         },
-    }
-}
-
-fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    match error.kind() {
-        csv::ErrorKind::Io(e) => Error::io(path, "open", std::io::Error::new(e.kind(), e.to_string())),
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
-            Error::format(path, format!("line {line} has {len} cells where the header has {expected_len}"))
-        }
-        _ => Error::format(path, error.to_string()),
     }
 }
 
@@ -242,7 +345,7 @@ pub(crate) fn split(
         return Err(Error::format(path, "--ordinal is for columns of text; this table holds numbers"));
     }
     let names: Vec<String> = (0..mat.ncols()).map(|j| j.to_string()).collect();
-    let roles = columns.roles(path, &names)?;
+    let roles = columns.roles(&Names::new(path, &names))?;
     let kept: Vec<String> =
         names.iter().zip(&roles).filter(|(_, r)| matches!(r, Role::Number)).map(|(n, _)| n.clone()).collect();
     let mut sink = Sink::new(spill, kept.len(), columns.target.is_some())?;
@@ -259,7 +362,8 @@ pub(crate) fn split(
         }
         sink.push(target)?;
     }
-    sink.finish(kept)
+    let categories = Categories { columns: vec![None; kept.len()], target: None };
+    sink.finish(kept, categories)
 }
 
 /// Write a matrix beside `path`; it appears there as .npy when the writer is finished.
@@ -275,7 +379,8 @@ pub(crate) fn fill_npy(path: &Path, mat: MatRef<'_>) -> Result<NpyWriter> {
 
 /// The first name that stands in a list before.
 pub(crate) fn named_twice(names: &[String]) -> Option<&String> {
-    names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)).map(|(_, name)| name)
+    let mut seen = HashSet::with_capacity(names.len());
+    names.iter().find(|name| !seen.insert(name.as_str()))
 }
 
 /// `"cut=Fair<Good<Ideal"` as a column and its categories.
@@ -287,7 +392,7 @@ pub(crate) fn parse_ordinal(text: &str) -> Result<(String, Vec<String>)> {
         return Err(Error::spec(text, "--ordinal names at least two categories, in order, joined by <"));
     }
     if let Some(twice) = named_twice(&categories) {
-        return Err(Error::spec(text, format!("category '{twice}' is named twice")));
+        return Err(Error::spec(text, format!("category '{}' is named twice", quoted(twice))));
     }
     Ok((name.trim().to_owned(), categories))
 }

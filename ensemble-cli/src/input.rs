@@ -1,13 +1,17 @@
 //! Opening tables and targets.
 
-use std::path::Path;
+use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
-use ensemble::{Classes, Error, FittedEnsemble, Label, Result, Table, memmap::MappedTable};
+use ensemble::{
+    Categories, Classes, Error, FittedEnsemble, Label, Result, Table, memmap::MappedTable, quoted,
+};
 
 use crate::{
-    arguments::Source,
+    arguments::{Header, Source},
     import::{self, Columns},
+    output,
     spec::Spec,
+    text,
 };
 
 /// A table ready to learn from, or to predict.
@@ -20,6 +24,8 @@ pub(crate) struct Input {
     pub(crate) names: Vec<String>,
     /// Whether the file names its columns.
     pub(crate) named: bool,
+    /// What numbers of x and the target stand for, in a file of text.
+    pub(crate) categories: Option<Categories>,
     /// Classes of a target of words, which `y` holds by number.
     pub(crate) classes: Option<Classes>,
 }
@@ -32,12 +38,47 @@ impl Input {
     }
 }
 
-fn is_csv(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+/// How a table's file is read, by its ending and its first bytes.
+enum Layout {
+    Csv,
+    Npy,
+    Raw,
 }
 
-fn is_npy(target: &str) -> bool {
-    Path::new(target).extension().is_some_and(|e| e == "npy")
+fn layout(source: &Source) -> Result<Layout> {
+    let path = source.table.as_path();
+    match (output::ends_in(path, "csv"), &source.raw_shape) {
+        (true, None) => return Ok(Layout::Csv),
+        (true, Some(_)) => {
+            return Err(Error::format(path, "--raw-shape is for raw float64 files, and this name says CSV"));
+        }
+        (false, Some(_)) => return Ok(Layout::Raw),
+        (false, None) if output::ends_in(path, "npy") => return Ok(Layout::Npy),
+        (false, None) => {}
+    }
+    let mut head = Vec::new();
+    // What cannot be read, or only once, is left to those who open it.
+    let is_file = path.metadata().is_ok_and(|m| m.is_file());
+    let read = is_file && File::open(path).and_then(|f| f.take(8).read_to_end(&mut head)).is_ok();
+    if !read || head.starts_with(b"\x93NUMPY") {
+        return Ok(Layout::Npy);
+    }
+    let what = text::foreign(&head).map_or_else(
+        || {
+            let separated = ["tsv", "tab", "txt", "psv", "dat"].iter().any(|e| output::ends_in(path, e));
+            let text = if separated { "write its cells separated by commas and call it .csv, " } else { "" };
+            format!(
+                "this is not a .npy file, and its ending is not .csv: {text}write it with numpy.save as .npy, or say --raw-shape ROWSxCOLS for raw float64"
+            )
+        },
+        |what| format!("{what}; tables are .npy, .csv, or raw float64 with --raw-shape"),
+    );
+    Err(Error::format(path, what))
+}
+
+/// Whether a target is a file of its own.
+pub(crate) fn is_file(target: &str) -> bool {
+    output::ends_in(Path::new(target), "npy")
 }
 
 fn raw_shape(text: &str) -> Result<(usize, usize)> {
@@ -47,89 +88,167 @@ fn raw_shape(text: &str) -> Result<(usize, usize)> {
         .ok_or_else(|| Error::spec(text, "--raw-shape is written ROWSxCOLS, as in 1000000x50"))
 }
 
-/// Open a table to predict. A CSV file's columns are matched by name with those the model was fitted on, when it knows them.
-pub(crate) fn open_to_predict(source: &Source, model: &FittedEnsemble, spec: &Spec) -> Result<Input> {
-    if is_csv(&source.table) {
-        open_columns(source, None, spec.ordinals(), spec, model.feature_names())
-    } else {
-        open(source, &Spec::default())
+/// `"a<b"` as an option says it.
+fn in_order(categories: &[String]) -> String {
+    quoted(categories.join("<"))
+}
+
+/// Refuse categories of new rows that are not those of the fit: their numbers would mean something else.
+fn check_categories(
+    model: &FittedEnsemble,
+    known: &Categories,
+    target: Option<&str>,
+    given: &[(String, Vec<String>)],
+) -> Result<()> {
+    let numbers: Vec<String>;
+    let names = match model.feature_names() {
+        Some(names) => names,
+        None => {
+            numbers = (0..model.ncols()).map(|j| j.to_string()).collect();
+            &numbers
+        }
+    };
+    let places: HashMap<&str, usize> = names.iter().enumerate().map(|(j, n)| (n.as_str(), j)).collect();
+    for (column, categories) in given {
+        let fitted = match places.get(column.as_str()) {
+            Some(at) => known.columns[*at].as_ref(),
+            None if target == Some(column) && known.target.is_some() => known.target.as_ref(),
+            // A column that the model does not read.
+            None => continue,
+        };
+        let is = match fitted {
+            Some(fitted) if fitted == categories => continue,
+            Some(fitted) => in_order(fitted),
+            None => "numbers".into(),
+        };
+        let column = quoted(column);
+        return Err(Error::unsupported(format!(
+            "column '{column}': the model was fitted on {is}, and these rows would be read as {}; leave the categories of '{column}' out, the model knows its own",
+            in_order(categories)
+        )));
     }
+    Ok(())
+}
+
+/// Open a table to predict. A CSV file's columns are matched by name with those the model was fitted on, when it knows them, and their
+/// categories are the model's.
+pub(crate) fn open_to_predict(
+    source: &Source,
+    target: Option<&str>,
+    model: &FittedEnsemble,
+    spec: &Spec,
+) -> Result<Input> {
+    let mut source = source.clone();
+    source.drop.extend(target.map(String::from));
+    if !matches!(layout(&source)?, Layout::Csv) {
+        return open(&source, &Spec::default());
+    }
+    let given = ordinals(&source, spec)?;
+    let ordinal = match model.categories() {
+        None => given,
+        Some(known) => {
+            check_categories(model, known, target.or(spec.target.as_deref()), &given)?;
+            let name = |at: usize| model.feature_names().map_or_else(|| at.to_string(), |n| n[at].clone());
+            let columns = known.columns.iter().enumerate();
+            columns.filter_map(|(at, c)| Some((name(at), c.clone()?))).collect()
+        }
+    };
+    open_columns(&source, None, None, &ordinal, spec, model.feature_names())
 }
 
 /// Open a table as it is.
 pub(crate) fn open(source: &Source, spec: &Spec) -> Result<Input> {
-    open_columns(source, None, spec.ordinals(), spec, None)
+    open_columns(source, None, None, &ordinals(source, spec)?, spec, None)
+}
+
+/// The categories that file and options name.
+fn ordinals(source: &Source, spec: &Spec) -> Result<Vec<(String, Vec<String>)>> {
+    let mut all = spec.ordinals();
+    for text in &source.ordinal {
+        all.push(import::parse_ordinal(text)?);
+    }
+    Ok(all)
 }
 
 /// Open a table and what is to be predicted. A target of words is numbered, in alphabetical order, for learners that classify.
 pub(crate) fn open_to_fit(source: &Source, target: &str, classifies: bool, spec: &Spec) -> Result<Input> {
-    let listed = || {
-        let option = |text: &String| text.split('=').next().is_some_and(|name| name.trim() == target);
-        source.ordinal.iter().any(option) || spec.ordinals().iter().any(|(column, _)| column == target)
-    };
-    let words = match classifies && is_csv(&source.table) && !is_npy(target) && !listed() {
-        true => import::words(&source.table, target)?,
+    let ordinal = ordinals(source, spec)?;
+    let listed = ordinal.iter().any(|(column, _)| column == target);
+    let words = match classifies && !is_file(target) && !listed && matches!(layout(source)?, Layout::Csv) {
+        true => import::words(&source.table, target, header(source, spec))?,
         false => None,
     };
-    let mut ordinal = spec.ordinals();
-    let classes = match words {
-        Some(words) => {
-            ordinal.push((target.into(), words.clone()));
-            Some(Classes::new(words.into_iter().map(Label::Text))?)
-        }
+    let classes = match &words {
+        Some(words) => Some(Classes::new(words.iter().cloned().map(Label::Text))?),
         None => None,
     };
-    Ok(Input { classes, ..open_columns(source, Some(target), ordinal, spec, None)? })
+    let input = open_columns(source, Some(target), words.as_deref(), &ordinal, spec, None)?;
+    Ok(Input { classes, ..input })
+}
+
+fn header(source: &Source, spec: &Spec) -> Option<bool> {
+    source.header.map(|h| matches!(h, Header::Yes)).or(spec.header)
 }
 
 fn open_columns(
     source: &Source,
     target: Option<&str>,
-    mut ordinal: Vec<(String, Vec<String>)>,
+    classes: Option<&[String]>,
+    ordinal: &[(String, Vec<String>)],
     spec: &Spec,
     wanted: Option<&[String]>,
 ) -> Result<Input> {
     let path = source.table.as_path();
-    for text in &source.ordinal {
-        ordinal.push(import::parse_ordinal(text)?);
-    }
+    let layout = layout(source)?;
     let mut drop: Vec<String> = spec.drop.clone();
     drop.extend(source.drop.iter().cloned());
     // A target that is a file is opened; any other is a column of the table.
-    let target_file = target.filter(|t| is_npy(t)).map(Path::new);
+    let target_file = target.filter(|t| is_file(t)).map(Path::new);
     let columns = Columns {
         drop: &drop,
-        ordinal: &ordinal,
+        ordinal,
         target: if target_file.is_some() { None } else { target },
+        classes,
         wanted,
+        header: header(source, spec),
     };
     let spill = import::spill_folder(source.spill_dir.as_ref())?;
-    if is_csv(path) && source.raw_shape.is_some() {
-        return Err(Error::format(path, "--raw-shape is for raw float64 files, and this name says CSV"));
-    }
     let y_file = target_file.map(MappedTable::open_npy).transpose()?;
-    let imported = if is_csv(path) {
-        import::csv(path, &columns, &spill)?
-    } else {
-        let table = match &source.raw_shape {
-            Some(shape) => {
-                let (nrows, ncols) = raw_shape(shape)?;
-                MappedTable::open_raw(path, nrows, ncols, source.raw_order.into())?
+    let named = matches!(layout, Layout::Csv);
+    let imported = match layout {
+        Layout::Csv => import::csv(path, &columns, &spill)?,
+        Layout::Npy | Layout::Raw => {
+            let table = match &source.raw_shape {
+                Some(shape) => {
+                    let (nrows, ncols) = raw_shape(shape)?;
+                    MappedTable::open_raw(path, nrows, ncols, source.raw_order.into())?
+                }
+                None => MappedTable::open_npy(path)?,
+            };
+            if columns.target.is_none() && drop.is_empty() && ordinal.is_empty() {
+                let ncols = table.as_mat().ncols();
+                return Ok(Input {
+                    x: table,
+                    y: y_file,
+                    imported_bytes: 0,
+                    names: (0..ncols).map(|j| j.to_string()).collect(),
+                    named,
+                    categories: None,
+                    classes: None,
+                });
             }
-            None => MappedTable::open_npy(path)?,
-        };
-        if columns.target.is_none() && drop.is_empty() && ordinal.is_empty() {
-            let names = (0..table.as_mat().ncols()).map(|j| j.to_string()).collect();
-            return Ok(Input { x: table, y: y_file, imported_bytes: 0, names, named: false, classes: None });
+            import::split(&table, path, &columns, &spill)?
         }
-        import::split(&table, path, &columns, &spill)?
     };
+    let column = columns.target.unwrap_or_default();
+    let of_target = |y: MappedTable| y.renamed(format!("{}, column '{}'", path.display(), quoted(column)));
     Ok(Input {
         x: imported.x.renamed(path.display().to_string()),
-        y: imported.y.or(y_file),
+        y: imported.y.map(of_target).or(y_file),
         imported_bytes: imported.bytes,
         names: imported.names,
-        named: is_csv(path),
+        named,
+        categories: named.then_some(imported.categories),
         classes: None,
     })
 }

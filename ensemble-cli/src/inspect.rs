@@ -4,13 +4,14 @@ use std::{fs::File, io::Read, path::Path};
 
 use ensemble::{
     Access, BLOCK_ROWS, Built, Bytes, Classes, Error, FittedEnsemble, Kind, MatRef, Order, Predicts,
-    Registry, Result, Table, registry,
+    Registry, Result, Table, quoted, registry,
 };
 use serde_json::{Value, json};
 
 use crate::{
     arguments::{Inspect, Learners},
-    input, output,
+    input,
+    output::{self, figure},
     spec::Spec,
 };
 
@@ -47,25 +48,46 @@ fn model(path: &Path, json: bool) -> Result<()> {
         return output::print_json(&json!({
             "path": path, "file": path, "columns": ensemble.ncols(),
             "feature_names": ensemble.feature_names(), "layers": layers,
-            "classes": ensemble.classes().map(Classes::labels),
+            "classes": ensemble.classes().map(Classes::labels), "categories": ensemble.categories(),
         }));
     }
     let mut text = format!("{}: super learner on {} columns", path.display(), ensemble.ncols());
     if let Some(classes) = ensemble.classes() {
-        let labels: Vec<String> = classes.labels().iter().map(ToString::to_string).collect();
+        let labels: Vec<String> = classes.labels().iter().map(|l| quoted(l.to_string())).collect();
         text += &format!("\nclasses {}", labels.join(", "));
     }
+    let name = |j: usize| ensemble.feature_names().map_or_else(|| j.to_string(), |names| quoted(&names[j]));
+    if let Some(categories) = ensemble.categories() {
+        for (j, words) in categories.columns.iter().enumerate().filter_map(|(j, c)| Some((j, c.as_ref()?))) {
+            let words: Vec<String> = words.iter().map(quoted).collect();
+            text += &format!("\ncategories of {}: {}", name(j), words.join(" < "));
+        }
+    }
+    let mut inputs: Vec<String> = (0..ensemble.ncols()).map(name).collect();
     for (at, layer) in ensemble.layers().iter().enumerate() {
+        let below = std::mem::take(&mut inputs);
         for l in layer {
-            text += &format!("\nlayer {at}  {:<16}  {}", l.name(), l.kind());
+            let shown = quoted(l.name());
+            // A classifier's columns are one per class.
+            let columns = (0..l.model().n_outputs()).map(|c| match l.model().n_outputs() {
+                1 => shown.clone(),
+                _ => format!("{shown}[{c}]"),
+            });
+            inputs.extend(columns);
+            text += &format!("\nlayer {at}  {shown:<16}  {}", quoted(l.kind()));
             match l.model().as_linear() {
                 Some(form) => {
-                    let shown: Vec<String> =
-                        form.coefficients.iter().take(8).map(|c| format!("{c:.6}")).collect();
-                    let more = if form.coefficients.len() > 8 { ", ..." } else { "" };
+                    const SHOWN: usize = 32;
+                    let shown: Vec<String> = (form.coefficients.iter().zip(&below).take(SHOWN))
+                        .map(|(c, name)| format!("{name} {}", figure(*c)))
+                        .collect();
+                    let more = match form.coefficients.len() {
+                        n if n > SHOWN => format!(" and {} more", n - SHOWN),
+                        _ => String::new(),
+                    };
                     text += &format!(
-                        "\n  intercept {:.6}, coefficients {}{more}",
-                        form.intercept,
+                        "\n  intercept {}, coefficients {}{more}",
+                        figure(form.intercept),
                         shown.join(", ")
                     );
                 }
@@ -125,11 +147,12 @@ fn table(a: &Inspect) -> Result<()> {
         mat.ncols(),
         Bytes(mat.shape().bytes())
     );
-    let width = input.names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(4);
+    let mut rows = vec![["column", "min", "max", "mean"].map(String::from).to_vec()];
     for (s, name) in columns.iter().zip(&input.names) {
-        text +=
-            &format!("\ncolumn {name:<width$} min {:<14.6} max {:<14.6} mean {:.6}", s.min, s.max, mean(s));
+        rows.push(vec![quoted(name), figure(s.min), figure(s.max), figure(mean(s))]);
     }
+    text += "\n";
+    text += &output::table(&rows, &[false, true, true, true]);
     output::print(&text)
 }
 
@@ -161,7 +184,8 @@ pub(crate) fn learners(a: &Learners) -> Result<()> {
     let registry = registry();
     let mut kinds = Vec::new();
     let mut text = String::new();
-    for kind in registry.kinds() {
+    let part = a.part.as_deref().unwrap_or_default().to_lowercase();
+    for kind in registry.kinds().filter(|k| k.name.contains(&part)) {
         let listed = Listed::new(&registry, kind)?;
         if a.json {
             let parameters: Vec<Value> = kind
@@ -184,5 +208,12 @@ pub(crate) fn learners(a: &Learners) -> Result<()> {
             text += &format!("    {:<24} {:<12} {}\n", p.name, p.default, p.meaning);
         }
     }
-    if a.json { output::print_json(&Value::Array(kinds)) } else { output::print(text.trim_end()) }
+    if a.json {
+        return output::print_json(&Value::Array(kinds));
+    }
+    if text.is_empty() {
+        let what = format!("no learner or transformer has '{}' in its name", quoted(&part));
+        return Err(Error::unsupported(what));
+    }
+    output::print(text.trim_end())
 }

@@ -16,6 +16,7 @@ mod output;
 mod predict;
 mod progress;
 mod spec;
+mod text;
 
 use std::{io::Write, process::ExitCode};
 

@@ -9,7 +9,12 @@ use ensemble::{
 };
 use serde_json::json;
 
-use crate::{arguments::Predict, input, output, spec::Spec};
+use crate::{
+    arguments::Predict,
+    input,
+    output::{self, Format},
+    spec::Spec,
+};
 
 /// Rows predicted and written at a time.
 const ROWS: usize = 64 * 1024;
@@ -18,14 +23,23 @@ const ROWS: usize = 64 * 1024;
 pub(crate) fn run(a: &Predict) -> Result<()> {
     let start = Instant::now();
     start_threads(None)?;
-    let model = FittedEnsemble::load(&a.model, &registry())?;
     let mut others = vec![a.source.table.as_path(), a.model.as_path()];
     others.extend(a.spec.as_deref());
     output::check(&a.out, &others)?;
-    let mut source = a.source.clone();
-    source.drop.extend(a.target.clone());
-    let input = input::open_to_predict(&source, &model, &Spec::read(a.spec.as_deref())?)?;
+    let format = output::format(&a.out, &[("npy", Format::Npy), ("csv", Format::Csv)])?;
+    let model = FittedEnsemble::load(&a.model, &registry())?;
+    let spec = Spec::read(a.spec.as_deref())?;
+    let input = input::open_to_predict(&a.source, a.target.as_deref(), &model, &spec)?;
     let x = input.x.as_mat();
+    if x.ncols() == 1 && x.nrows() == model.ncols() && x.nrows() > 1 {
+        let n = x.nrows();
+        return Err(Error::format(
+            &a.source.table,
+            format!(
+                "has {n} rows of 1 column, and the model takes rows of {n} columns; reshape one row to (1, {n}) with numpy.save(path, x.reshape(1, -1))"
+            ),
+        ));
+    }
     if x.ncols() != model.ncols() {
         return Err(Error::shape(
             format!("columns of {}, to predict with {}", a.source.table.display(), a.model.display()),
@@ -34,7 +48,7 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
         ));
     }
     let output = Output::new(&model, a)?;
-    if a.out.extension().is_some_and(|e| e == "csv") {
+    if format == Format::Csv {
         write_csv(&output, &input.x, &a.out)?;
     } else {
         let mut out = output.create_npy(&a.out, x.nrows())?;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use ensemble::{
-    Built, Error, Estimator, KFold, Layer, Learner, MemoryBudget, Registry, Result, SuperLearner, Transformer,
+    Built, Error, Estimator, KFold, Layer, Learner, MemoryBudget, Registry, Result, SuperLearner,
+    Transformer, quoted,
 };
 use serde::Deserialize;
 
@@ -27,6 +28,8 @@ pub(crate) struct Spec {
     /// Columns of ordered categories, each with its categories from 0 up.
     #[serde(default)]
     ordinal: toml::Table,
+    /// Whether the first line of CSV names the columns.
+    pub(crate) header: Option<bool>,
     folds: Option<usize>,
     #[serde(default)]
     shuffle: bool,
@@ -65,7 +68,7 @@ impl Spec {
             // The line's own text names the key, which the message may not.
             let place = e.span().map(|s| {
                 let line = text[..s.start].matches('\n').count();
-                format!("line {}, {}: ", line + 1, text.lines().nth(line).unwrap_or_default().trim())
+                format!("line {}, {}: ", line + 1, quoted(text.lines().nth(line).unwrap_or_default().trim()))
             });
             Error::format(path, place.unwrap_or_default() + e.message())
         })?;
@@ -75,13 +78,14 @@ impl Spec {
             if !texts {
                 return Err(Error::format(
                     path,
-                    format!("ordinal.{column} must list at least two categories, in order"),
+                    format!("ordinal.{} must list at least two categories, in order", quoted(column)),
                 ));
             }
         }
         for (column, categories) in spec.ordinals() {
             if let Some(twice) = import::named_twice(&categories) {
-                return Err(Error::format(path, format!("ordinal.{column} names '{twice}' twice")));
+                let what = format!("ordinal.{} names '{}' twice", quoted(&column), quoted(twice));
+                return Err(Error::format(path, what));
             }
         }
         Ok(spec)
@@ -187,18 +191,10 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
     }
     let mut asked = SuperLearner::new(folds).seed(seed);
     let mut widths = Vec::new();
-    if a.learner.is_empty() {
-        for layer in spec.layers(registry)? {
-            widths.push(layer.len());
-            asked = asked.layer(layer);
-        }
-        if widths.is_empty() {
-            return Err(Error::unsupported(
-                "no learner is given: use --learner NAME=PIPELINE, or --spec FILE.toml",
-            ));
-        }
-    } else {
-        let mut layer = Layer::new();
+    let mut layers = spec.layers(registry)?;
+    if !a.learner.is_empty() {
+        // Learners on the command line join those of the file.
+        let mut layer = if layers.is_empty() { Layer::new() } else { layers.remove(0) };
         for text in &a.learner {
             let (name, pipeline) =
                 text.split_once('=').filter(|(name, _)| !name.contains([':', '|'])).ok_or_else(|| {
@@ -210,6 +206,14 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
             let (name, pipeline) = learner(name.trim(), pipeline, registry)?;
             layer = layer.shared(name, pipeline);
         }
+        layers.insert(0, layer);
+    }
+    if layers.is_empty() {
+        return Err(Error::unsupported(
+            "no learner is given: use --learner NAME=PIPELINE, or --spec FILE.toml",
+        ));
+    }
+    for layer in layers {
         widths.push(layer.len());
         asked = asked.layer(layer);
     }

@@ -177,7 +177,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
     let mut below: Option<Below<'_>> = None;
     let mut fitted_stages = Vec::with_capacity(stages.len());
     let mut reports = Vec::new();
-    let mut notes = Vec::new();
+    let mut notes = classes.map_or(Vec::new(), |classes| Note::on_classes(classes, target, &plan.folds));
     let mut out_of_fold = None;
     let first_source = Arc::new(source);
     for (at, learners) in stages.iter().enumerate() {
@@ -259,6 +259,7 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
         stages: fitted_stages,
         ncols: plan.columns,
         feature_names: None,
+        categories: None,
         classes: plan.classes,
         report: Some(report),
         out_of_fold,

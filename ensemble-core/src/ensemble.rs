@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     classes::{Classes, Label, most_probable},
@@ -399,11 +399,22 @@ fn stage_width(stage: &[FittedLearner]) -> usize {
     stage.iter().map(|l| l.model.n_outputs()).sum()
 }
 
+/// Ordered categories that stand in a table by their number, 0 for the first: what a model must know to read new rows as it read those
+/// it was fitted on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Categories {
+    /// One entry per column of x, `None` for a column of numbers.
+    pub columns: Vec<Option<Vec<String>>>,
+    /// Those of the target, when it has any and is not one of classes.
+    pub target: Option<Vec<String>>,
+}
+
 /// A fitted super learner.
 pub struct FittedEnsemble {
     pub(crate) stages: Vec<Vec<FittedLearner>>,
     pub(crate) ncols: usize,
     pub(crate) feature_names: Option<Vec<String>>,
+    pub(crate) categories: Option<Categories>,
     pub(crate) classes: Option<Classes>,
     pub(crate) report: Option<Report>,
     pub(crate) out_of_fold: Option<Arc<dyn Table>>,
@@ -444,6 +455,23 @@ impl FittedEnsemble {
             return Err(Error::shape("names of columns", self.ncols, names.len()));
         }
         self.feature_names = Some(names);
+        Ok(())
+    }
+
+    /// The categories behind the numbers of x and of the target, when they were given: they are saved with the model.
+    pub fn categories(&self) -> Option<&Categories> {
+        self.categories.as_ref()
+    }
+
+    /// Say which categories the numbers of x and of the target stand for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] unless there is one entry per column.
+    pub fn set_categories(&mut self, categories: Categories) -> Result<()> {
+        if categories.columns.len() != self.ncols {
+            return Err(Error::shape("categories of columns", self.ncols, categories.columns.len()));
+        }
+        self.categories = Some(categories);
         Ok(())
     }
 
@@ -618,6 +646,10 @@ impl FittedEnsemble {
         if let Some(names) = &self.feature_names {
             record = record.with_field("feature_names", names.clone());
         }
+        if let Some(categories) = &self.categories {
+            let value = serde_json::to_value(categories).expect("lists of text");
+            record = record.with_field("categories", value);
+        }
         if let Some(classes) = &self.classes {
             record = record.with_field("classes", classes.to_json());
         }
@@ -680,11 +712,23 @@ impl FittedEnsemble {
         if stages.is_empty() {
             return Err(fail("the saved ensemble has no layers"));
         }
-        let mut loaded =
-            Self { stages, ncols, feature_names: None, classes, report: None, out_of_fold: None };
+        let mut loaded = Self {
+            stages,
+            ncols,
+            feature_names: None,
+            categories: None,
+            classes,
+            report: None,
+            out_of_fold: None,
+        };
         if let Ok(names) = record.field("feature_names") {
             let names = names.as_array().into_iter().flatten().filter_map(|n| n.as_str().map(String::from));
             loaded.set_feature_names(names.collect())?;
+        }
+        if let Ok(categories) = record.field("categories") {
+            let categories = serde_json::from_value(categories.clone())
+                .map_err(|e| fail(&format!("its categories cannot be read: {e}")))?;
+            loaded.set_categories(categories)?;
         }
         Ok(loaded)
     }

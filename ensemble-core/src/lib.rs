@@ -40,7 +40,8 @@ pub use affine::{Affine, AffineShape};
 pub use classes::{Classes, ConstantModel, Label, MAX_CLASSES, PresentClasses, class_counts, softmax};
 pub use columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
 pub use ensemble::{
-    FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report, SuperLearner,
+    Categories, FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report,
+    SuperLearner,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use estimator::{

@@ -4,6 +4,15 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::{
+    classes::{Classes, Label},
+    fold::Folds,
+    quote::{Sentence, quoted},
+};
+
+/// Numbers of a target that are more than these are seldom the names of classes.
+const MANY_NUMBERS: usize = 30;
+
 /// How the fit of a learner that iterates ended. Models of such learners have one, [`Model::convergence`](crate::Model::convergence);
 /// the report collects them.
 ///
@@ -100,11 +109,53 @@ impl Note {
         let gap = open().filter_map(|f| f.convergence.gap).reduce(f64::max);
         let gap = gap.map_or(String::new(), |gap| format!(", gap {gap:.1e}"));
         let text = format!(
-            "learner '{learner}' (layer {layer}) did not converge {}: {steps} steps{gap}; raise its max_iter or tol, or scale \
+            "learner '{}' (layer {layer}) did not converge {}: {steps} steps{gap}; raise its max_iter or tol, or scale \
              its columns",
+            quoted(learner),
             fits_in_words(open().map(|f| f.fold)),
         );
         Some(Self::on_learner(NoteKind::NotConverged, layer, learner, text))
+    }
+
+    /// What is odd about a target of classes, whose rows hold class numbers: so many numbers that they may be measurements, and classes
+    /// that lie in one fold whole, so that the models that predict it never saw them.
+    pub(crate) fn on_classes(classes: &Classes, target: &[f64], folds: &Folds) -> Vec<Self> {
+        let mut notes = Vec::new();
+        let numbers = classes.labels().iter().all(|l| matches!(l, Label::Integer(_)));
+        if numbers && classes.len() > MANY_NUMBERS {
+            let text = format!(
+                "the target's {} classes are all numbers: if they are measurements, choose learners that predict numbers",
+                classes.len()
+            );
+            notes.push(Self::new(NoteKind::Remark, text));
+        }
+        let mut all = vec![0usize; classes.len()];
+        let mut whole: Vec<(usize, usize)> = Vec::new();
+        let counts: Vec<Vec<usize>> = (folds.ranges())
+            .map(|range| {
+                let mut counts = vec![0usize; classes.len()];
+                for class in target[range].iter().map(|v| *v as usize) {
+                    counts[class] += 1;
+                    all[class] += 1;
+                }
+                counts
+            })
+            .collect();
+        for (fold, counts) in counts.iter().enumerate() {
+            // Of a class with fewer rows than folds, one fold may well have all.
+            let lacking = (0..all.len()).filter(|c| all[*c] >= folds.len() && counts[*c] == all[*c]);
+            whole.extend(lacking.map(|class| (class, fold)));
+        }
+        if let Some((class, fold)) = whole.first() {
+            let more =
+                if whole.len() > 1 { format!(" ({} classes lie so)", whole.len()) } else { String::new() };
+            let text = format!(
+                "all rows of class '{}' lie in fold {fold}, so that what predicts it never saw the class{more}: shuffle the rows",
+                quoted(classes.label(*class).to_string())
+            );
+            notes.push(Self::new(NoteKind::Remark, text));
+        }
+        notes
     }
 
     /// That the learner gives all columns weight 0 in these fits, `None` being the one on all rows.
@@ -116,8 +167,9 @@ impl Note {
         let mut fits = fits.peekable();
         fits.peek()?;
         let text = format!(
-            "learner '{learner}' (layer {layer}) gives every column weight 0 {}, so that it predicts a constant: under its constraints \
+            "learner '{}' (layer {layer}) gives every column weight 0 {}, so that it predicts a constant: under its constraints \
              and penalty no learner below it helps",
+            quoted(learner),
             fits_in_words(fits),
         );
         Some(Self::on_learner(NoteKind::AllWeightsZero, layer, learner, text))
@@ -126,7 +178,7 @@ impl Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        write!(f, "{}", Sentence(&self.text))
     }
 }
 

@@ -138,6 +138,22 @@ fn class_numbers_that_are_none_are_told_by_the_rows_of_the_input_when_shuffled()
 }
 
 #[test]
+fn rows_sorted_by_class_and_targets_of_measurements_are_noted() {
+    let (x, _) = counted(400);
+    let fit = |y: Vec<f64>, folds: KFold| {
+        let layer = Layer::new().shared("nb", registry().pipeline("native.gaussian_nb").unwrap());
+        let fitted = SuperLearner::new(folds).layer(layer).fit(&x, &DenseTable::column(y)).unwrap();
+        fitted.report().notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let sorted: Vec<f64> = (0..400).map(|i| f64::from(i / 100)).collect();
+    let said = fit(sorted.clone(), KFold::new(4));
+    assert!(said.contains("all rows of class '0' lie in fold 0") && said.contains("4 classes"), "{said}");
+    assert_eq!(fit(sorted, KFold::new(4).shuffle(1)), "");
+    let said = fit((0..400).map(|i| f64::from(i * 7 % 40)).collect(), KFold::new(4));
+    assert!(said.contains("40 classes are all numbers"), "{said}");
+}
+
+#[test]
 fn super_learners_show_their_layers_and_say_what_is_missing_in_them() {
     let (x, y) = counted(40);
     let learner =

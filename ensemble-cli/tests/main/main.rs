@@ -1,6 +1,7 @@
 //! The program as scripts use it: what it prints, what it writes, and how it refuses.
 #![allow(missing_docs)]
 
+mod cases;
 mod classes;
 mod refuses;
 mod works;

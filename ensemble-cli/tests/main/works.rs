@@ -140,7 +140,7 @@ fn csv_columns_are_encoded_and_the_same_rows_as_npy_fit_the_same() {
     bench.write("t.csv", text);
     let options = "--target goal --drop note --ordinal 'grade=low<high'";
     let csv = bench.json(&format!("fit t.csv {options} {STACK} --model c --json"));
-    assert_eq!((csv["columns"].as_u64(), csv["spilled_bytes"].as_u64()), (Some(7), Some(3000 * 8 * 8)));
+    assert_eq!((csv["columns"].as_u64(), csv["imported_bytes"].as_u64()), (Some(7), Some(3000 * 8 * 8)));
     bench.succeeds("predict c t.csv --drop note --drop goal --ordinal 'grade=low<high' --out p.npy");
     let same = bench.json(&format!("fit t.csv --target goal --drop note --drop grade {STACK} --json"));
     let table = bench.json("inspect t.csv --drop note --ordinal 'grade=low<high' --json");

@@ -1,0 +1,377 @@
+//! Tables of text: CSV record by record, and what is said of files and cells that are none.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    fs::File,
+    io::{self, Cursor, Read},
+    path::Path,
+    rc::Rc,
+};
+
+use ensemble::{Error, Result, quoted};
+
+/// A longer record has a quote without an end, or is no text.
+const LONGEST_RECORD: usize = 64 << 20;
+/// The same of one cell.
+const LONGEST_CELL: usize = 1 << 20;
+
+/// Hands on a file, and no more of it between two records than a record may have.
+struct Bounded<R> {
+    inner: R,
+    /// Bytes handed on since the last record began.
+    since: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.since.get() > LONGEST_RECORD {
+            return Err(io::Error::other("a record without an end"));
+        }
+        let n = self.inner.read(buffer)?;
+        self.since.set(self.since.get() + n);
+        Ok(n)
+    }
+}
+
+/// A CSV file, record by record.
+pub(crate) struct Text<'p> {
+    path: &'p Path,
+    reader: csv::Reader<Bounded<Box<dyn Read>>>,
+    since: Rc<Cell<usize>>,
+    /// Records that were read to see what the file is, and are rows.
+    ahead: VecDeque<csv::ByteRecord>,
+    record: csv::ByteRecord,
+    names: Vec<String>,
+    /// Columns whose names are not UTF-8.
+    unreadable: Vec<usize>,
+}
+
+impl<'p> Text<'p> {
+    /// Open a file and learn the names of its columns. `header` says whether its first line has them; where nobody says, a first line
+    /// of numbers is refused unless it holds the names that are `wanted`.
+    pub(crate) fn open(path: &'p Path, header: Option<bool>, wanted: Option<&[String]>) -> Result<Self> {
+        let failed = |e| Error::io(path, "open", e);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut head = Vec::new();
+        file.by_ref().take(8).read_to_end(&mut head).map_err(failed)?;
+        if let Some(what) = foreign(&head) {
+            return Err(Error::format(path, what));
+        }
+        let since = Rc::new(Cell::new(0));
+        let whole: Box<dyn Read> = Box::new(Cursor::new(head).chain(file));
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(Bounded { inner: whole, since: Rc::clone(&since) });
+        let mut text = Self {
+            path,
+            reader,
+            since,
+            ahead: VecDeque::new(),
+            record: csv::ByteRecord::new(),
+            names: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        text.read_names(header, wanted)?;
+        Ok(text)
+    }
+
+    fn read_names(&mut self, header: Option<bool>, wanted: Option<&[String]>) -> Result<()> {
+        if !self.read()? {
+            return Err(Error::format(self.path, "is empty; its first line must name the columns"));
+        }
+        let first = self.record.clone();
+        if self.read()? {
+            if let Some(separator) = other_separator(&first, &self.record) {
+                let line = self.line();
+                return Err(Error::format(
+                    self.path,
+                    format!(
+                        "its cells are separated by {separator}, as in line {line}, and commas are expected, with a point in numbers; write it again so"
+                    ),
+                ));
+            }
+            self.ahead.push_back(self.record.clone());
+        }
+        let names: Vec<String> = first.iter().map(|n| String::from_utf8_lossy(n).trim().to_owned()).collect();
+        let is_header = header.unwrap_or_else(|| {
+            !looks_like_a_row(&first) || wanted.is_some_and(|wanted| wanted.iter().all(|w| names.contains(w)))
+        });
+        if header.is_none() && !is_header {
+            let shown = quoted(first.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(","));
+            return Err(Error::format(
+                self.path,
+                format!(
+                    "its first line, '{shown}', holds numbers where the header's names are expected; say --header no if it is a row (columns are then called 0, 1, 2 and so on), or --header yes if these are names"
+                ),
+            ));
+        }
+        if is_header {
+            self.unreadable =
+                (0..first.len()).filter(|at| std::str::from_utf8(&first[*at]).is_err()).collect();
+            self.names = names;
+        } else {
+            self.names = (0..first.len()).map(|at| at.to_string()).collect();
+            self.ahead.push_front(first);
+        }
+        Ok(())
+    }
+
+    /// Names of the columns; numbers from 0 in a file without a header.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Refuse a name that the file holds in another encoding.
+    pub(crate) fn check_name(&self, at: usize) -> Result<()> {
+        if !self.unreadable.contains(&at) {
+            return Ok(());
+        }
+        let what = format!(
+            "the name of column {at} (from 0), '{}', is not UTF-8; write the file again with that encoding, or leave the column out with --drop {at}",
+            quoted(&self.names[at])
+        );
+        Err(Error::format(self.path, what))
+    }
+
+    /// Go to the next row; false behind the last.
+    pub(crate) fn advance(&mut self) -> Result<bool> {
+        match self.ahead.pop_front() {
+            Some(record) => self.record = record,
+            None if self.read()? => {}
+            None => return Ok(false),
+        }
+        let (have, want) = (self.record.len(), self.names.len());
+        if have == want {
+            return Ok(true);
+        }
+        let trailing = have == want + 1 && self.record.iter().last().is_some_and(|c| trim(c).is_empty());
+        let why = match self.long_cell() {
+            _ if trailing => ": it ends with a comma that the header has not",
+            Some(_) => ": is a quote not closed?",
+            None => "",
+        };
+        let line = self.line();
+        Err(Error::format(
+            self.path,
+            format!("line {line} has {have} cells where the header has {want}{why}"),
+        ))
+    }
+
+    /// A cell of several lines: what a quote without an end makes.
+    fn long_cell(&self) -> Option<&[u8]> {
+        self.record.iter().find(|cell| cell.contains(&b'\n'))
+    }
+
+    fn read(&mut self) -> Result<bool> {
+        let line = self.reader.position().line();
+        let endless = |what: String| {
+            let what = format!("line {line}: {what}; is a quote not closed, or the file no CSV?");
+            Error::format(self.path, what)
+        };
+        // What the reader holds beyond the record is at most its buffer.
+        self.since.set(0);
+        match self.reader.read_byte_record(&mut self.record) {
+            Err(_) if self.since.get() > LONGEST_RECORD => Err(endless(format!(
+                "the record that begins here has more than {} MiB",
+                LONGEST_RECORD >> 20
+            ))),
+            Err(error) => Err(match error.into_kind() {
+                csv::ErrorKind::Io(e) => Error::io(self.path, "read", e),
+                kind => Error::format(self.path, format!("line {line}: {kind:?}")),
+            }),
+            Ok(more) => match self.record.iter().find(|cell| cell.len() > LONGEST_CELL) {
+                Some(cell) => {
+                    Err(endless(format!("a cell has {} bytes and begins '{}'", cell.len(), quoted(cell))))
+                }
+                None => Ok(more),
+            },
+        }
+    }
+
+    /// The line in which the row at hand begins, from 1.
+    fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
+    /// A cell of the row at hand, as it stands in the file.
+    pub(crate) fn cell(&self, at: usize) -> &[u8] {
+        self.record.get(at).unwrap_or_default()
+    }
+
+    /// That a cell of the row at hand cannot be used, and where it stands.
+    pub(crate) fn bad_cell(&self, at: usize, what: &str) -> Error {
+        let name = match self.names[at].as_str() {
+            "" => format!("column {at} (from 0)"),
+            name => format!("column '{}'", quoted(name)),
+        };
+        let cell = trim(self.cell(at));
+        let lines = cell.iter().filter(|b| **b == b'\n').count();
+        let what = match lines {
+            0 => what.to_owned(),
+            _ => format!("goes on over {} lines: is a quote not closed?", lines + 1),
+        };
+        let place = format!("line {}, {name}: '{}' {what}", self.line(), quoted(cell));
+        Error::format(self.path, place)
+    }
+}
+
+/// A cell without the blanks around it, those of Unicode too.
+pub(crate) fn trim(cell: &[u8]) -> &[u8] {
+    match std::str::from_utf8(cell) {
+        Ok(text) => text.trim().as_bytes(),
+        Err(_) => cell.trim_ascii(),
+    }
+}
+
+/// What a file is that begins so and is no text of one byte a letter, with what to do about it.
+pub(crate) fn foreign(head: &[u8]) -> Option<&'static str> {
+    const TABLE: [(&[u8], &str); 13] = [
+        (b"\xff\xfe", "is text in UTF-16; write it again as UTF-8"),
+        (b"\xfe\xff", "is text in UTF-16; write it again as UTF-8"),
+        (b"\x1f\x8b", "is compressed by gzip; unpack it first"),
+        (b"BZh", "is compressed by bzip2; unpack it first"),
+        (b"\xfd7zXZ\x00", "is compressed by xz; unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "is compressed by zstd; unpack it first"),
+        (
+            b"PK\x03\x04",
+            "is a zip archive, as .npz and .xlsx are; save the table by itself, with numpy.save as .npy or as .csv",
+        ),
+        (
+            b"PAR1",
+            "is Parquet, which is not read; write it as .csv, or its columns as float64 with numpy.save",
+        ),
+        (
+            b"ARROW1",
+            "is Arrow, which is not read; write it as .csv, or its columns as float64 with numpy.save",
+        ),
+        (
+            b"FEA1",
+            "is Feather, which is not read; write it as .csv, or its columns as float64 with numpy.save",
+        ),
+        (b"\x89HDF", "is HDF5, which is not read; write the table as float64 with numpy.save"),
+        (b"\x93NUMPY", "is an .npy file by another name; call it .npy"),
+        (b"ENSEMBLE", "is a model file, and a table is expected"),
+    ];
+    TABLE.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, what)| *what)
+}
+
+/// The separator that two records have more often than commas, and equally often.
+fn other_separator(first: &csv::ByteRecord, second: &csv::ByteRecord) -> Option<&'static str> {
+    let count = |record: &csv::ByteRecord, byte: u8| record.as_slice().iter().filter(|b| **b == byte).count();
+    [(b';', "';'"), (b'\t', "tabs"), (b'|', "'|'")].into_iter().find_map(|(byte, name)| {
+        let n = count(first, byte);
+        (n >= first.len() && n == count(second, byte)).then_some(name)
+    })
+}
+
+/// Whether a first line is a row of numbers rather than names: all its cells are numbers, or half of them are and one has a fraction,
+/// which no year and no count that names a column has.
+fn looks_like_a_row(record: &csv::ByteRecord) -> bool {
+    let numbers: Vec<f64> = record.iter().filter_map(|c| fast_float2::parse(trim(c)).ok()).collect();
+    numbers.len() == record.len()
+        || (2 * numbers.len() >= record.len() && numbers.iter().any(|n| n.fract() != 0.0))
+}
+
+/// Whether a word stands for a value that is not there, where words are classes: `none` and `-` are classes of some tables.
+pub(crate) fn is_missing_word(cell: &[u8]) -> bool {
+    const WORDS: [&str; 9] = ["", "nan", "na", "n/a", "#n/a", "null", "?", "\\n", "<na>"];
+    WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether a cell stands for a value that is not there, where numbers are expected.
+fn is_missing_number(cell: &[u8]) -> bool {
+    const WORDS: [&str; 9] = ["none", "nil", "nat", "missing", "-", "--", ".", "-nan", "+nan"];
+    is_missing_word(cell) || WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Why a cell is no number that can be used, and what to do about it.
+pub(crate) fn no_number(cell: &[u8], column: &str, is_target: bool) -> String {
+    let column = quoted(column);
+    if cell.is_empty() {
+        return format!(
+            "is empty, a missing value; fill it, or drop such rows, or leave the column out with --drop '{column}'"
+        );
+    }
+    if is_missing_number(cell) {
+        return format!(
+            "is a missing value; fill it, or drop such rows, or leave the column out with --drop '{column}'"
+        );
+    }
+    if fast_float2::parse::<f64, _>(cell).is_ok() {
+        return "is not finite; drop or fill such rows first".into();
+    }
+    let Ok(text) = std::str::from_utf8(cell) else {
+        return "is neither a number nor UTF-8; write the file again with that encoding, or leave the column out".into();
+    };
+    if text.contains('"') {
+        return "has a quote inside, as after a blank behind the comma; write cells without blanks before quotes".into();
+    }
+    let digits = |t: &str| t.chars().filter(char::is_ascii_digit).count();
+    let groups = [',', '.', '\'', '\u{2019}', '_', ' ', '\u{a0}', '\u{202f}', '\u{2009}'];
+    let bare: String = text.chars().filter(|c| !groups.contains(c)).collect();
+    if digits(&bare) > 0 && fast_float2::parse::<f64, _>(&bare).is_ok() {
+        return "is written with a thousands separator or a decimal comma; write it with digits and a decimal point alone".into();
+    }
+    if is_target {
+        return format!(
+            "is not a number, and the learner predicts numbers: choose a classifier to predict words, or give their order with --ordinal '{column}=A<B<...'"
+        );
+    }
+    format!(
+        "is not a number; encode the column with --ordinal '{column}=A<B<...' or leave it out with --drop '{column}'"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_that_are_no_numbers_are_told_apart() {
+        for (cell, said) in [
+            ("", "empty"),
+            ("NA", "missing"),
+            ("?", "missing"),
+            ("\\N", "missing"),
+            ("NaN", "missing"),
+            ("-", "missing"),
+            ("inf", "not finite"),
+            ("-Infinity", "not finite"),
+            ("1e999", "not finite"),
+            ("1,049.34", "thousands separator"),
+            ("1.049.340", "thousands separator"),
+            ("1 049", "thousands separator"),
+            ("1\u{a0}049,5", "decimal comma"),
+            ("1'049", "thousands separator"),
+            ("\"2\"", "quote"),
+            ("red", "--ordinal"),
+            ("12 kg", "--ordinal"),
+        ] {
+            let text = no_number(cell.as_bytes(), "c", false);
+            assert!(text.contains(said), "{cell}: {text}");
+            assert_eq!(text.contains("--ordinal"), said == "--ordinal", "{cell}: {text}");
+        }
+        assert!(no_number(b"red", "c", true).contains("a classifier"));
+        assert!(no_number(b"gr\xfcn", "c", false).contains("UTF-8"));
+    }
+
+    #[test]
+    fn rows_are_told_from_names() {
+        for (line, row) in [
+            ("1,2,3", true),
+            ("5.1,3.5,1.4,0.2,setosa", true),
+            ("country,2019,2020,2021", false),
+            ("a,b", false),
+            ("a,1.5,b", false),
+            ("1.5,,2.5", true),
+        ] {
+            assert_eq!(
+                looks_like_a_row(&csv::ByteRecord::from(line.split(',').collect::<Vec<_>>())),
+                row,
+                "{line}"
+            );
+        }
+    }
+}
