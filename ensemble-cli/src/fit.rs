@@ -167,6 +167,9 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
         rows.push(row);
     }
     let mut text = output::table(&rows, &numbers) + "\n";
+    if classifies {
+        text += "CV RMSE of classes is the root of the halved Brier score\n";
+    }
     let t = &report.totals;
     text += &format!(
         "\n{} rows x {} columns, {} folds, {} threads: {:.3} s\n",

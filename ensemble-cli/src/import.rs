@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -236,7 +237,8 @@ impl Sink {
 
 /// The words of a column, in order; `None` when all its cells are numbers. Reads the file once.
 pub(crate) fn words(path: &Path, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
-    let mut text = Text::open(path, header, None)?;
+    let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
+    let mut text = Text::open(path, &file, header, None)?;
     let names = text.names().to_vec();
     // A column that is not there is told when its file is imported.
     let Ok(at) = Names::new(path, &names).find(column) else { return Ok(None) };
@@ -260,7 +262,8 @@ pub(crate) fn words(path: &Path, column: &str, header: Option<bool>) -> Result<O
 
 /// Import numeric CSV.
 pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
-    let mut text = Text::open(path, columns.header, columns.wanted)?;
+    let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
+    let mut text = Text::open(path, &file, columns.header, columns.wanted)?;
     let names = text.names().to_vec();
     let by_name = Names::new(path, &names);
     let roles = columns.roles(&by_name)?;

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     collections::VecDeque,
     fs::File,
-    io::{self, Cursor, Read},
+    io::{self, Chain, Cursor, Read},
     path::Path,
     rc::Rc,
 };
@@ -19,57 +19,97 @@ const LONGEST_CELL: usize = 1 << 20;
 /// Hands on a file, and no more of it between two records than a record may have.
 struct Bounded<R> {
     inner: R,
+    seen: Rc<Seen>,
+}
+
+/// What went by on the way to the reader.
+#[derive(Default)]
+struct Seen {
     /// Bytes handed on since the last record began.
-    since: Rc<Cell<usize>>,
+    since: Cell<usize>,
+    /// Whether the file's end was asked for: only a last record without a line end needs it.
+    end: Cell<bool>,
+    /// Whether lines end with a carriage return too; not known before the first end.
+    returns: Cell<Option<bool>>,
+    /// The last byte handed on.
+    byte: Cell<u8>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.since.get() > LONGEST_RECORD {
+        if self.seen.since.get() > LONGEST_RECORD {
             return Err(io::Error::other("a record without an end"));
         }
         let n = self.inner.read(buffer)?;
-        self.since.set(self.since.get() + n);
+        self.seen.since.set(self.seen.since.get() + n);
+        self.seen.end.set(n == 0);
+        if self.seen.returns.get().is_none()
+            && let Some(at) = buffer[..n].iter().position(|b| *b == b'\n')
+        {
+            let before = if at > 0 { buffer[at - 1] } else { self.seen.byte.get() };
+            self.seen.returns.set(Some(before == b'\r'));
+        }
+        self.seen.byte.set(buffer[..n].last().copied().unwrap_or_default());
         Ok(n)
     }
+}
+
+/// A record, and what tells the line in which it begins.
+#[derive(Clone, Default)]
+struct Row {
+    record: csv::ByteRecord,
+    /// The reader's line after it.
+    after: u64,
+    /// Whether it was followed by the end of the file.
+    last: bool,
 }
 
 /// A CSV file, record by record.
 pub(crate) struct Text<'p> {
     path: &'p Path,
-    reader: csv::Reader<Bounded<Box<dyn Read>>>,
-    since: Rc<Cell<usize>>,
+    reader: csv::Reader<Bounded<Chain<Cursor<Vec<u8>>, &'p File>>>,
+    seen: Rc<Seen>,
     /// Records that were read to see what the file is, and are rows.
-    ahead: VecDeque<csv::ByteRecord>,
-    record: csv::ByteRecord,
+    ahead: VecDeque<Row>,
+    row: Row,
+    /// The line in which the record before the one at hand ended.
+    before: u64,
     names: Vec<String>,
     /// Columns whose names are not UTF-8.
     unreadable: Vec<usize>,
 }
 
 impl<'p> Text<'p> {
-    /// Open a file and learn the names of its columns. `header` says whether its first line has them; where nobody says, a first line
+    /// Read an open file from its start and learn the names of its columns. `header` says whether its first line has them; where nobody says, a first line
     /// of numbers is refused unless it holds the names that are `wanted`.
-    pub(crate) fn open(path: &'p Path, header: Option<bool>, wanted: Option<&[String]>) -> Result<Self> {
-        let failed = |e| Error::io(path, "open", e);
-        let mut file = File::open(path).map_err(failed)?;
+    pub(crate) fn open(
+        path: &'p Path,
+        file: &'p File,
+        header: Option<bool>,
+        wanted: Option<&[String]>,
+    ) -> Result<Self> {
         let mut head = Vec::new();
-        file.by_ref().take(8).read_to_end(&mut head).map_err(failed)?;
-        if let Some(what) = foreign(&head) {
+        file.take(8).read_to_end(&mut head).map_err(|e| Error::io(path, "read", e))?;
+        let binary = || {
+            head.contains(&0)
+                .then_some("has bytes of 0, as UTF-16 and binary files have; write it again as UTF-8")
+        };
+        if let Some(what) = foreign(&head).or_else(binary) {
             return Err(Error::format(path, what));
         }
-        let since = Rc::new(Cell::new(0));
-        let whole: Box<dyn Read> = Box::new(Cursor::new(head).chain(file));
+        let seen = Rc::new(Seen::default());
+        let whole = Cursor::new(head).chain(file);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .from_reader(Bounded { inner: whole, since: Rc::clone(&since) });
+            .from_reader(Bounded { inner: whole, seen: Rc::clone(&seen) });
         let mut text = Self {
             path,
             reader,
-            since,
+            seen,
             ahead: VecDeque::new(),
-            record: csv::ByteRecord::new(),
+            row: Row::default(),
+            before: 0,
             names: Vec::new(),
             unreadable: Vec::new(),
         };
@@ -81,9 +121,11 @@ impl<'p> Text<'p> {
         if !self.read()? {
             return Err(Error::format(self.path, "is empty; its first line must name the columns"));
         }
-        let first = self.record.clone();
+        let first_row = self.row.clone();
+        let first = &first_row.record;
+        self.before = self.last_line();
         if self.read()? {
-            if let Some(separator) = other_separator(&first, &self.record) {
+            if let Some(separator) = other_separator(first, &self.row.record) {
                 let line = self.line();
                 return Err(Error::format(
                     self.path,
@@ -92,11 +134,11 @@ impl<'p> Text<'p> {
                     ),
                 ));
             }
-            self.ahead.push_back(self.record.clone());
+            self.ahead.push_back(self.row.clone());
         }
         let names: Vec<String> = first.iter().map(|n| String::from_utf8_lossy(n).trim().to_owned()).collect();
         let is_header = header.unwrap_or_else(|| {
-            !looks_like_a_row(&first) || wanted.is_some_and(|wanted| wanted.iter().all(|w| names.contains(w)))
+            !looks_like_a_row(first) || wanted.is_some_and(|wanted| wanted.iter().all(|w| names.contains(w)))
         });
         if header.is_none() && !is_header {
             let shown = quoted(first.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(","));
@@ -113,7 +155,8 @@ impl<'p> Text<'p> {
             self.names = names;
         } else {
             self.names = (0..first.len()).map(|at| at.to_string()).collect();
-            self.ahead.push_front(first);
+            self.ahead.push_front(first_row);
+            self.before = 0;
         }
         Ok(())
     }
@@ -138,15 +181,25 @@ impl<'p> Text<'p> {
     /// Go to the next row; false behind the last.
     pub(crate) fn advance(&mut self) -> Result<bool> {
         match self.ahead.pop_front() {
-            Some(record) => self.record = record,
+            Some(row) => self.row = row,
             None if self.read()? => {}
             None => return Ok(false),
         }
-        let (have, want) = (self.record.len(), self.names.len());
+        let (have, want) = (self.row.record.len(), self.names.len());
         if have == want {
+            // Blank lines are passed over; in a table of one column they are cells.
+            if want == 1 {
+                let empty = self.before + 1;
+                if self.line() > empty && self.before > 0 {
+                    let what =
+                        format!("line {empty} is empty, a missing value; fill it, or take the line out");
+                    return Err(Error::format(self.path, what));
+                }
+                self.before = self.last_line();
+            }
             return Ok(true);
         }
-        let trailing = have == want + 1 && self.record.iter().last().is_some_and(|c| trim(c).is_empty());
+        let trailing = have == want + 1 && self.row.record.iter().last().is_some_and(|c| trim(c).is_empty());
         let why = match self.long_cell() {
             _ if trailing => ": it ends with a comma that the header has not",
             Some(_) => ": is a quote not closed?",
@@ -161,19 +214,22 @@ impl<'p> Text<'p> {
 
     /// A cell of several lines: what a quote without an end makes.
     fn long_cell(&self) -> Option<&[u8]> {
-        self.record.iter().find(|cell| cell.contains(&b'\n'))
+        self.row.record.iter().find(|cell| cell.contains(&b'\n'))
     }
 
     fn read(&mut self) -> Result<bool> {
-        let line = self.reader.position().line();
+        // Of a line that ends with a carriage return the reader counts the rest with the next.
+        let line = self.reader.position().line() + u64::from(self.before > 0 && self.has_returns());
         let endless = |what: String| {
             let what = format!("line {line}: {what}; is a quote not closed, or the file no CSV?");
             Error::format(self.path, what)
         };
         // What the reader holds beyond the record is at most its buffer.
-        self.since.set(0);
-        match self.reader.read_byte_record(&mut self.record) {
-            Err(_) if self.since.get() > LONGEST_RECORD => Err(endless(format!(
+        self.seen.since.set(0);
+        let read = self.reader.read_byte_record(&mut self.row.record);
+        (self.row.after, self.row.last) = (self.reader.position().line(), self.seen.end.get());
+        match read {
+            Err(_) if self.seen.since.get() > LONGEST_RECORD => Err(endless(format!(
                 "the record that begins here has more than {} MiB",
                 LONGEST_RECORD >> 20
             ))),
@@ -181,7 +237,7 @@ impl<'p> Text<'p> {
                 csv::ErrorKind::Io(e) => Error::io(self.path, "read", e),
                 kind => Error::format(self.path, format!("line {line}: {kind:?}")),
             }),
-            Ok(more) => match self.record.iter().find(|cell| cell.len() > LONGEST_CELL) {
+            Ok(more) => match self.row.record.iter().find(|cell| cell.len() > LONGEST_CELL) {
                 Some(cell) => {
                     Err(endless(format!("a cell has {} bytes and begins '{}'", cell.len(), quoted(cell))))
                 }
@@ -190,14 +246,25 @@ impl<'p> Text<'p> {
         }
     }
 
-    /// The line in which the row at hand begins, from 1.
+    fn has_returns(&self) -> bool {
+        self.seen.returns.get() == Some(true)
+    }
+
+    /// The line in which the row at hand ends, from 1: the reader's, less the one that a line feed began.
+    fn last_line(&self) -> u64 {
+        self.row.after - u64::from(!self.row.last && !self.has_returns() && self.row.after > 1)
+    }
+
+    /// The line in which the row at hand begins, from 1. The reader's own position would count blank lines before it, and line ends of
+    /// two characters, with the record before.
     fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+        let feeds = self.row.record.as_slice().iter().filter(|b| **b == b'\n').count();
+        self.last_line() - feeds as u64
     }
 
     /// A cell of the row at hand, as it stands in the file.
     pub(crate) fn cell(&self, at: usize) -> &[u8] {
-        self.record.get(at).unwrap_or_default()
+        self.row.record.get(at).unwrap_or_default()
     }
 
     /// That a cell of the row at hand cannot be used, and where it stands.
@@ -207,6 +274,11 @@ impl<'p> Text<'p> {
             name => format!("column '{}'", quoted(name)),
         };
         let cell = trim(self.cell(at));
+        let again = self.row.record.iter().zip(&self.names).all(|(c, n)| trim(c) == n.as_bytes());
+        if again {
+            let what = format!("line {} is the header again; take it out", self.line());
+            return Error::format(self.path, what);
+        }
         let lines = cell.iter().filter(|b| **b == b'\n').count();
         let what = match lines {
             0 => what.to_owned(),

@@ -51,7 +51,7 @@ fn tables_of_text_that_cannot_be_read_are_refused_with_the_place_and_the_way_out
         ("t.csv", b"\n\n".into(), &["t.csv", "is empty"]),
         ("t.csv", b"a,b,y\n".into(), &["no rows"]),
         ("t.csv", b"y\n1\n2\n".into(), &["no column is left"]),
-        ("t.csv", with("a,b,y"), &["line 10", "'a'", "is not a number"]),
+        ("t.csv", with("a,b,y"), &["line 10 is the header again"]),
         ("t.csv", plain().replacen("a,b", "a,a", 1).into(), &["two columns are called 'a'", "--drop 'a'"]),
         ("t.csv", b"\x1f\x8b\x08\0\0\0\0\0\0\x03".into(), &["gzip"]),
         ("t.csv.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03".into(), &["t.csv.gz", "gzip", "unpack"]),
@@ -86,13 +86,43 @@ fn tables_of_text_that_cannot_be_read_are_refused_with_the_place_and_the_way_out
 fn a_record_or_a_cell_without_an_end_is_refused_before_memory_ends() {
     let bench = Bench::new();
     // A file without a byte written takes no room.
+    bench.write("zero.csv", plain());
+    std::fs::File::options().write(true).open(bench.path("zero.csv")).unwrap().set_len(100 << 20).unwrap();
+    bench.refuses(&format!("fit zero.csv --target y {OLS}"), &["zero.csv", "line 10", "64 MiB"]);
     std::fs::File::create(bench.path("zero.csv")).unwrap().set_len(100 << 20).unwrap();
-    bench.refuses(&format!("fit zero.csv --target y {OLS}"), &["zero.csv", "line 1", "64 MiB"]);
+    bench.refuses(&format!("fit zero.csv --target y {OLS}"), &["zero.csv", "bytes of 0"]);
     // In a column that is left out, where nobody would look at it.
     let mut text = "a,b,y,note\n1,2,3,fine\n2,4,3,fine\n3,1,8,\"fine\n".to_owned();
     text += &"1,2,3,4\n".repeat(200_000);
     bench.write("t.csv", text);
     bench.refuses(&format!("fit t.csv --target y --drop note {OLS}"), &["t.csv", "line 4", "quote"]);
+}
+
+#[test]
+fn lines_are_counted_as_editors_count_them() {
+    let bench = Bench::new();
+    for (text, line) in [
+        ("a,b,y\n1,2,3\n2,x,4\n", 3),
+        ("a,b,y\n1,2,3\n2,x,4", 3),
+        ("a,b,y\r\n1,2,3\r\n2,x,4\r\n", 3),
+        ("a,b,y\r\n1,2,3\r\n2,x,4", 3),
+        // The first eight bytes, which are read for what the file is, end between the two.
+        ("a, b, y\r\n1,2,3\r\n2,x,4\r\n", 3),
+        ("a,b,y\n1,2,3\n\n\n2,x,4\n", 5),
+        ("a,b,y\r\n1,2,3\r\n\r\n2,x,4\r\n", 4),
+        ("\n\na,b,y\n1,2,3\n2,x,4\n", 5),
+        ("a,b,y\n1,x,3\n2,3,4\n", 2),
+        ("a,b,\"y\"\n1,\"2\",3\n2,\"x\",4\n", 3),
+    ] {
+        bench.write("t.csv", text);
+        bench.refuses(&format!("fit t.csv --target y {OLS}"), &[&format!("line {line}, column 'b': 'x'")]);
+    }
+    bench.write("t.csv", "a,b,y,note\n1,2,3,\"two\nlines\"\n2,x,4,one\n");
+    bench.refuses(&format!("fit t.csv --target y --drop note {OLS}"), &["line 4, column 'b'"]);
+    bench.write("t.csv", "y\n1\n\n2\n");
+    bench.refuses("inspect t.csv", &["line 3 is empty", "missing"]);
+    bench.write("t.csv", "\ny\r\n1\r\n2\r\n\r\n");
+    assert_eq!(bench.json("inspect t.csv --json")["rows"], 2);
 }
 
 #[test]
