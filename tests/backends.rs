@@ -86,3 +86,30 @@ fn the_plan_gathers_for_no_kind_of_any_backend() {
         }
     }
 }
+
+/// Rows that models keep are asked for what they were around every batch.
+#[test]
+fn neighbours_of_every_backend_refuse_to_predict_from_rows_that_were_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry();
+    for backend in ["native", "linfa", "smartcore"] {
+        for change in [0, 1] {
+            let files = files::friedman(dir.path(), 400, 4, Order::C);
+            let [x, y] = [&files.0, &files.1].map(|path| MappedTable::open_npy(path).unwrap());
+            let pipeline = registry.pipeline(&format!("{backend}.k_neighbors_regressor")).unwrap();
+            let learner = SuperLearner::new(KFold::new(2)).layer(Layer::new().shared("near", pipeline));
+            let fitted = learner.without_meta_score().fit(&x, &y).unwrap();
+            let query = ensemble::DenseTable::new(vec![0.5; 8], 2, 4, Order::C).unwrap();
+            fitted.predict(&query).unwrap();
+            let path = [&files.0, &files.1][change];
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::fs::File::options().write(true).open(path).unwrap().set_len(4100).unwrap();
+            let error = fitted.predict(&query).unwrap_err().to_string();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(
+                error.contains(name) && error.contains("changed while it was read"),
+                "{backend}: {error}"
+            );
+        }
+    }
+}

@@ -3,9 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use ensemble::{
-    Bytes, Error, ErrorKind, FittedEnsemble, LearnerReport, Report, Result,
-    memmap::{NpyWriter, SpillDir},
-    quoted, registry, start_threads,
+    Bytes, Classes, Error, ErrorKind, FittedEnsemble, Label, LearnerReport, Report, Result, Table,
+    file::WholeFile, memmap::SpillDir, quoted, registry, start_threads,
 };
 use serde_json::{Value, json};
 
@@ -26,32 +25,90 @@ const DEFAULT_META: &str =
 /// Said when a layer above the first is scored.
 const NOT_NESTED: &str = "scores above layer 0 are a little too good: the columns learned from come from models that saw the held-out targets";
 
-/// What both commands prepare: the learner first, since a bad spec needs no data to be refused.
-fn prepare(a: &Fit) -> Result<(Asked, Input)> {
-    start_threads(a.threads)?;
-    let spec = Spec::read(a.spec.as_deref())?;
-    let mut asked = spec::build(a, &spec, &registry())?;
-    let target = a.target.as_deref().or(spec.target.as_deref());
-    let target = target
-        .ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
-    let mut others = vec![a.source.table.as_path()];
-    others.extend(Some(Path::new(target)).filter(|_| input::is_file(target)));
-    others.extend(a.spec.as_deref());
-    for out in a.model.iter().chain(&a.oof) {
-        output::check(out, &others)?;
-        others.push(out);
+/// What both commands ask for: the learner first, since a bad spec needs no data to be refused.
+struct Question {
+    asked: Asked,
+    spec: Spec,
+    target: String,
+}
+
+impl Question {
+    fn new(a: &Fit) -> Result<Self> {
+        start_threads(a.threads)?;
+        let spec = Spec::read(a.spec.as_deref())?;
+        let asked = spec::build(a, &spec, &registry())?;
+        let target = a.target.as_ref().or(spec.target.as_ref()).cloned();
+        let target = target
+            .ok_or_else(|| Error::unsupported("no target is given: use --target y.npy or --target COLUMN"))?;
+        let question = Self { asked, spec, target };
+        question.outputs(a, output::check)?;
+        if let Some(oof) = &a.oof {
+            output::format(oof, &[("npy", Format::Npy)])?;
+        }
+        if a.by_reference {
+            question.check_reference(a)?;
+        }
+        Ok(question)
     }
-    if let Some(oof) = &a.oof {
-        output::format(oof, &[("npy", Format::Npy)])?;
+
+    /// Do something with each output's path and the paths that it must not be: the model's first.
+    fn outputs<R>(&self, a: &Fit, act: impl Fn(&Path, &[&Path]) -> Result<R>) -> Result<Vec<R>> {
+        let mut others = vec![a.source.table.as_path()];
+        // Any other target is a column, whatever files are called.
+        others.extend(Some(self.target.as_str()).filter(|t| input::is_file(t)).map(Path::new));
+        others.extend(a.spec.as_deref());
+        let mut done = Vec::new();
+        for out in a.model.iter().chain(&a.oof) {
+            done.push(act(out, &others)?);
+            others.push(out);
+        }
+        Ok(done)
     }
-    let classifies = asked.learner.classifies();
-    let input = input::open_to_fit(&a.source, target, classifies, &spec)?;
-    if let Some(classes) = &input.classes {
-        asked.learner = asked.learner.classes(classes.clone());
+
+    /// Refuse `--by-reference` where the rows that models keep are in no file that stays.
+    fn check_reference(&self, a: &Fit) -> Result<()> {
+        let table = a.source.table.as_path();
+        let columns =
+            !input::is_file(&self.target) || !a.source.drop.is_empty() || !self.spec.drop.is_empty();
+        let why = if output::ends_in(table, "csv") {
+            "CSV is read through a temporary file"
+        } else if columns {
+            "a table without some of its columns is written to a temporary file"
+        } else if a.shuffle || self.spec.shuffle {
+            "shuffled rows are written to a temporary file"
+        } else {
+            return Ok(());
+        };
+        Err(Error::format(
+            table,
+            format!(
+                "{why}, which a saved model cannot name; leave --by-reference out, and the model holds its rows"
+            ),
+        ))
     }
-    let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref())?);
-    asked.learner = asked.learner.scratch(Arc::new(spill));
-    Ok((asked, input))
+
+    /// Open what it is about.
+    fn open(self, a: &Fit) -> Result<(Asked, Input)> {
+        let Self { mut asked, spec, target } = self;
+        let classifies = asked.learner.classifies();
+        let input = input::open_to_fit(&a.source, &target, classifies, &spec)?;
+        if let Some(classes) = &input.classes {
+            asked.learner = asked.learner.classes(classes.clone());
+        }
+        if let (true, true, Some(y)) = (a.by_reference, classifies, &input.y) {
+            let is_number = |(class, label): (usize, &Label)| *label == Label::Integer(class as i64);
+            // Labels that are none at all are told by the plan.
+            if Classes::of(y.as_mat()).is_ok_and(|c| !c.labels().iter().enumerate().all(is_number)) {
+                return Err(Error::format(
+                    target,
+                    "its labels are not 0, 1, 2 and so on, so they are numbered in memory, which a saved model cannot name; number them in the file, or leave --by-reference out",
+                ));
+            }
+        }
+        let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref())?);
+        asked.learner = asked.learner.scratch(Arc::new(spill));
+        Ok((asked, input))
+    }
 }
 
 fn target(input: &Input) -> Result<&ensemble::memmap::MappedTable> {
@@ -68,7 +125,7 @@ fn advise(error: Error) -> Error {
 
 /// Say what a fit would do.
 pub(crate) fn plan(a: &Fit) -> Result<()> {
-    let (asked, input) = prepare(a)?;
+    let (asked, input) = Question::new(a)?.open(a)?;
     let plan = asked.learner.plan(&input.x, target(&input)?).map_err(advise)?;
     if a.json {
         let mut value = serde_json::to_value(&plan).map_err(|e| Error::unsupported(e.to_string()))?;
@@ -88,7 +145,11 @@ pub(crate) fn plan(a: &Fit) -> Result<()> {
 /// Fit, and write what was asked for.
 pub(crate) fn fit(a: &Fit) -> Result<()> {
     let sampler = Sampler::start();
-    let (asked, input) = prepare(a)?;
+    let question = Question::new(a)?;
+    let mut outputs = question.outputs(a, output::create)?.into_iter();
+    let (model, oof) =
+        (a.model.as_ref().and_then(|_| outputs.next()), a.oof.as_ref().and_then(|_| outputs.next()));
+    let (asked, input) = question.open(a)?;
     let bar = Arc::new(Bar::new(!a.json));
     let learner = asked.learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
     let fitted = learner.fit(&input.x, target(&input)?);
@@ -102,16 +163,17 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     }
     let peak = sampler.finish();
     input.check_unchanged()?;
-    // Both files are whole before either takes its name.
-    let oof = a.oof.as_ref().map(|path| import::fill_npy(path, fitted.transform()?)).transpose()?;
-    if let Some(path) = &a.model {
-        if a.by_reference {
-            fitted.save_by_reference(path)?;
-        } else {
-            fitted.save(path)?;
-        }
-    }
-    oof.map(NpyWriter::finish).transpose()?;
+    // Both files are whole before either takes its name, and the model's comes last: where there is a new model, its
+    // out-of-fold predictions are there too.
+    let oof = oof.map(|file| import::fill_npy(file, fitted.transform()?)).transpose()?;
+    let model = model.map(|mut file| {
+        if a.by_reference { fitted.write_by_reference(&mut file) } else { fitted.write(&mut file) }?;
+        file.complete()
+    });
+    let whole = [oof, model.transpose()?];
+    // Models may have read the rows once more to write them.
+    input.check_unchanged()?;
+    whole.into_iter().flatten().try_for_each(WholeFile::publish)?;
     if a.json {
         // Whoever reads JSON by a program still sees what a person should know.
         fitted.report().notes.iter().for_each(|note| output::note(note));

@@ -1,6 +1,6 @@
 //! `ensemble generate`: tables of any size, in flat memory.
 
-use ensemble::{Error, Friedman1, Result, memmap::NpyWriter};
+use ensemble::{Error, Friedman1, Result, file::WholeFile, memmap::NpyWriter};
 
 use crate::{
     arguments::{Generate, Synthetic},
@@ -20,8 +20,8 @@ pub(crate) fn run(a: &Generate) -> Result<()> {
         return Err(Error::parameter("friedman1", "noise", a.noise, "a standard deviation, 0 or more"));
     }
     let source = Friedman1::new(a.seed, a.cols, a.noise)?;
-    output::check(&a.x, &[])?;
     output::check(&a.y, &[&a.x])?;
+    output::check(&a.x, &[])?;
     let mut x = NpyWriter::create(&a.x, a.rows, a.cols, a.order.into())?;
     let mut y = NpyWriter::create_vector(&a.y, a.rows)?;
     let (mut values, mut targets) = (vec![0.0; ROWS.min(a.rows) * a.cols], vec![0.0; ROWS.min(a.rows)]);
@@ -31,8 +31,8 @@ pub(crate) fn run(a: &Generate) -> Result<()> {
         x.write_rows(&values[..n * a.cols])?;
         y.write_rows(&targets[..n])?;
     }
-    x.finish()?;
-    y.finish()?;
+    // Both are whole before either takes its name.
+    [x.complete()?, y.complete()?].into_iter().try_for_each(WholeFile::publish)?;
     output::print(&format!(
         "{}: {} rows x {} columns; {}: target",
         a.x.display(),

@@ -1,21 +1,24 @@
 //! Rows of text or of another layout, written once as tables that can be mapped.
 //!
-//! Everything streams: a block of rows is in memory at a time, whatever the file's size. The temporary files lose their names
-//! as soon as they are mapped, so nothing is left behind, whatever ends the process.
+//! Everything streams: a block of rows is in memory at a time, whatever the file's size. The temporary files never have names, so
+//! nobody else can read them and nothing is left behind, whatever ends the process.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    fs::File,
     path::{Path, PathBuf},
 };
 
 use ensemble::{
-    Categories, Error, MAX_CLASSES, MatRef, Order, Result, Table,
-    memmap::{MappedTable, NpyWriter},
+    Categories, Error, MAX_CLASSES, MatRef, Result, Table,
+    file::{NewFile, WholeFile},
+    memmap::{MappedTable, NpyWriter, SpillDir},
     quoted, quoted_list,
 };
 
-use crate::text::{self, Text};
+use crate::{
+    text::{self, Text},
+    text_file::TextFile,
+};
 
 /// What becomes of a column.
 enum Role {
@@ -193,9 +196,11 @@ impl Columns<'_> {
     }
 }
 
-/// Where an import is written: two files in a folder of its own, which is removed once they are mapped.
+/// Rows of text between two looks at whether the file is still what it was.
+const ROWS_BETWEEN_CHECKS: u64 = 1 << 16;
+
+/// Where an import is written: temporary files without names.
 struct Sink {
-    folder: tempfile::TempDir,
     x: NpyWriter,
     y: Option<NpyWriter>,
     row: Vec<f64>,
@@ -203,14 +208,9 @@ struct Sink {
 
 impl Sink {
     fn new(spill: &Path, ncols: usize, with_target: bool) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("ensemble-import-")
-            .tempdir_in(spill)
-            .map_err(|e| Error::io(spill, "make a folder in", e))?;
-        let x = NpyWriter::create_growing(folder.path().join("x.npy"), ncols)?;
-        let y =
-            with_target.then(|| NpyWriter::create_growing_vector(folder.path().join("y.npy"))).transpose()?;
-        Ok(Self { folder, x, y, row: Vec::with_capacity(ncols) })
+        let x = NpyWriter::create_nameless(spill, ncols)?;
+        let y = with_target.then(|| NpyWriter::create_nameless(spill, 1)).transpose()?;
+        Ok(Self { x, y, row: Vec::with_capacity(ncols) })
     }
 
     /// Write the row that `row` holds, and its target.
@@ -224,21 +224,21 @@ impl Sink {
     }
 
     fn finish(self, names: Vec<String>, categories: Categories) -> Result<Imported> {
-        let with_target = self.y.is_some();
-        self.x.finish()?;
-        self.y.map(NpyWriter::finish).transpose()?;
-        let open = |name: &str| MappedTable::open_npy(self.folder.path().join(name));
-        let x = open("x.npy")?;
-        let y = with_target.then(|| open("y.npy")).transpose()?;
+        let x = self.x.into_table()?;
+        let y = self.y.map(NpyWriter::into_table).transpose()?;
         let bytes = x.as_mat().shape().bytes() + y.as_ref().map_or(0, |y| y.as_mat().shape().bytes());
         Ok(Imported { x, y, bytes, names, categories })
     }
 }
 
 /// The words of a column, in order; `None` when all its cells are numbers. Reads the file once.
-pub(crate) fn words(path: &Path, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
-    let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
-    let mut text = Text::open(path, &file, header, None)?;
+pub(crate) fn words(file: &TextFile, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
+    file.unchanged(|| words_of(file, column, header))
+}
+
+fn words_of(file: &TextFile, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
+    let path = file.path();
+    let mut text = Text::open(path, file.from_start()?, header, None)?;
     let names = text.names().to_vec();
     // A column that is not there is told when its file is imported.
     let Ok(at) = Names::new(path, &names).find(column) else { return Ok(None) };
@@ -261,9 +261,13 @@ pub(crate) fn words(path: &Path, column: &str, header: Option<bool>) -> Result<O
 }
 
 /// Import numeric CSV.
-pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
-    let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
-    let mut text = Text::open(path, &file, columns.header, columns.wanted)?;
+pub(crate) fn csv(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
+    file.unchanged(|| import(file, columns, spill))
+}
+
+fn import(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
+    let path = file.path();
+    let mut text = Text::open(path, file.from_start()?, columns.header, columns.wanted)?;
     let names = text.names().to_vec();
     let by_name = Names::new(path, &names);
     let roles = columns.roles(&by_name)?;
@@ -301,6 +305,9 @@ pub(crate) fn csv(path: &Path, columns: &Columns<'_>, spill: &Path) -> Result<Im
         }
         sink.push(target)?;
         rows += 1;
+        if rows.is_multiple_of(ROWS_BETWEEN_CHECKS) {
+            file.check_unchanged()?;
+        }
     }
     if rows == 0 {
         return Err(Error::format(path, "has a header and no rows"));
@@ -365,19 +372,20 @@ pub(crate) fn split(
         }
         sink.push(target)?;
     }
+    table.check_unchanged()?;
     let categories = Categories { columns: vec![None; kept.len()], target: None };
     sink.finish(kept, categories)
 }
 
-/// Write a matrix beside `path`; it appears there as .npy when the writer is finished.
-pub(crate) fn fill_npy(path: &Path, mat: MatRef<'_>) -> Result<NpyWriter> {
-    let mut writer = NpyWriter::create(path, mat.nrows(), mat.ncols(), Order::C)?;
+/// Write a matrix to a file as .npy.
+pub(crate) fn fill_npy(file: NewFile, mat: MatRef<'_>) -> Result<WholeFile> {
+    let mut writer = NpyWriter::create_in(file, mat.nrows(), mat.ncols())?;
     let mut row = vec![0.0; mat.ncols()];
     for r in 0..mat.nrows() {
         mat.copy_row_into(r, &mut row);
         writer.write_rows(&row)?;
     }
-    Ok(writer)
+    writer.complete()
 }
 
 /// The first name that stands in a list before.
@@ -402,7 +410,7 @@ pub(crate) fn parse_ordinal(text: &str) -> Result<(String, Vec<String>)> {
 
 /// The folder for temporary files, refused now when there is none rather than when a fit first needs it.
 pub(crate) fn spill_folder(given: Option<&PathBuf>) -> Result<PathBuf> {
-    let folder = given.cloned().unwrap_or_else(std::env::temp_dir);
+    let folder = given.cloned().unwrap_or_else(|| SpillDir::temp().dir().into());
     if !folder.is_dir() {
         return Err(Error::format(
             folder,

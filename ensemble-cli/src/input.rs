@@ -12,6 +12,7 @@ use crate::{
     output,
     spec::Spec,
     text,
+    text_file::TextFile,
 };
 
 /// A table ready to learn from, or to predict.
@@ -31,10 +32,12 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Refuse results of files that changed while they were read.
+    /// Refuse results of files that changed, or were replaced, while they were read.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
-        self.x.check_unchanged()?;
-        self.y.as_ref().map_or(Ok(()), MappedTable::check_unchanged)
+        [Some(&self.x), self.y.as_ref()].into_iter().flatten().try_for_each(|table| {
+            table.check_unchanged()?;
+            table.check_path()
+        })
     }
 }
 
@@ -43,6 +46,17 @@ enum Layout {
     Csv,
     Npy,
     Raw,
+}
+
+/// The table's file, if it is text.
+fn text_file(source: &Source) -> Result<Option<TextFile>> {
+    match layout(source)? {
+        Layout::Csv => {
+            let spill = import::spill_folder(source.spill_dir.as_ref())?;
+            TextFile::open(&source.table, &spill).map(Some)
+        }
+        Layout::Npy | Layout::Raw => Ok(None),
+    }
 }
 
 fn layout(source: &Source) -> Result<Layout> {
@@ -140,9 +154,7 @@ pub(crate) fn open_to_predict(
 ) -> Result<Input> {
     let mut source = source.clone();
     source.drop.extend(target.map(String::from));
-    if !matches!(layout(&source)?, Layout::Csv) {
-        return open(&source, &Spec::default());
-    }
+    let Some(text) = text_file(&source)? else { return open(&source, &Spec::default()) };
     let given = ordinals(&source, spec)?;
     let ordinal = match model.categories() {
         None => given,
@@ -153,12 +165,13 @@ pub(crate) fn open_to_predict(
             columns.filter_map(|(at, c)| Some((name(at), c.clone()?))).collect()
         }
     };
-    open_columns(&source, None, None, &ordinal, spec, model.feature_names())
+    open_columns(&source, Some(&text), None, None, &ordinal, spec, model.feature_names())
 }
 
 /// Open a table as it is.
 pub(crate) fn open(source: &Source, spec: &Spec) -> Result<Input> {
-    open_columns(source, None, None, &ordinals(source, spec)?, spec, None)
+    let text = text_file(source)?;
+    open_columns(source, text.as_ref(), None, None, &ordinals(source, spec)?, spec, None)
 }
 
 /// The categories that file and options name.
@@ -174,15 +187,18 @@ fn ordinals(source: &Source, spec: &Spec) -> Result<Vec<(String, Vec<String>)>> 
 pub(crate) fn open_to_fit(source: &Source, target: &str, classifies: bool, spec: &Spec) -> Result<Input> {
     let ordinal = ordinals(source, spec)?;
     let listed = ordinal.iter().any(|(column, _)| column == target);
-    let words = match classifies && !is_file(target) && !listed && matches!(layout(source)?, Layout::Csv) {
-        true => import::words(&source.table, target, header(source, spec))?,
-        false => None,
+    let text = text_file(source)?;
+    let words = match &text {
+        Some(text) if classifies && !is_file(target) && !listed => {
+            import::words(text, target, header(source, spec))?
+        }
+        _ => None,
     };
     let classes = match &words {
         Some(words) => Some(Classes::new(words.iter().cloned().map(Label::Text))?),
         None => None,
     };
-    let input = open_columns(source, Some(target), words.as_deref(), &ordinal, spec, None)?;
+    let input = open_columns(source, text.as_ref(), Some(target), words.as_deref(), &ordinal, spec, None)?;
     Ok(Input { classes, ..input })
 }
 
@@ -192,6 +208,7 @@ fn header(source: &Source, spec: &Spec) -> Option<bool> {
 
 fn open_columns(
     source: &Source,
+    text: Option<&TextFile>,
     target: Option<&str>,
     classes: Option<&[String]>,
     ordinal: &[(String, Vec<String>)],
@@ -199,7 +216,6 @@ fn open_columns(
     wanted: Option<&[String]>,
 ) -> Result<Input> {
     let path = source.table.as_path();
-    let layout = layout(source)?;
     let mut drop: Vec<String> = spec.drop.clone();
     drop.extend(source.drop.iter().cloned());
     // A target that is a file is opened; any other is a column of the table.
@@ -214,10 +230,10 @@ fn open_columns(
     };
     let spill = import::spill_folder(source.spill_dir.as_ref())?;
     let y_file = target_file.map(MappedTable::open_npy).transpose()?;
-    let named = matches!(layout, Layout::Csv);
-    let imported = match layout {
-        Layout::Csv => import::csv(path, &columns, &spill)?,
-        Layout::Npy | Layout::Raw => {
+    let named = text.is_some();
+    let imported = match text {
+        Some(text) => import::csv(text, &columns, &spill)?,
+        None => {
             let table = match &source.raw_shape {
                 Some(shape) => {
                     let (nrows, ncols) = raw_shape(shape)?;

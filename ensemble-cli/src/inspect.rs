@@ -19,9 +19,17 @@ use crate::{
 pub(crate) fn run(a: &Inspect) -> Result<()> {
     let mut head = Vec::new();
     let path = &a.source.table;
-    File::open(path)
-        .and_then(|f| f.take(8).read_to_end(&mut head))
-        .map_err(|e| Error::io(path, "open", e))?;
+    if output::ends_in(path, "csv") {
+        return table(a);
+    }
+    let failed = |e| Error::io(path, "open", e);
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::format(
+            path,
+            "is no regular file; of pipes and devices, only CSV can be inspected",
+        ));
+    }
+    File::open(path).and_then(|f| f.take(8).read_to_end(&mut head)).map_err(failed)?;
     if head == b"ENSEMBLE" { model(path, a.json) } else { table(a) }
 }
 

@@ -1,7 +1,7 @@
 //! The program `ensemble`: plan, fit, predict, inspect, generate.
 //!
-//! Exit code 0 on success and 2, with one sentence on standard error, for bad input. Figures go to standard output, as a table
-//! for people or as one JSON object for programs.
+//! Exit code 0 on success; 2, with one sentence on standard error, for bad input; 3, with one too, when a mapped file was cut short
+//! while it was read. Figures go to standard output, as a table for people or as one JSON object for programs.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod predict;
 mod progress;
 mod spec;
 mod text;
+mod text_file;
 
 use std::{io::Write, process::ExitCode};
 
@@ -25,6 +26,7 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
+    ensemble::memmap::answer_signals();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

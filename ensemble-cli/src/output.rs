@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use ensemble::{Error, Result, quoted};
+use ensemble::{Error, Result, file::NewFile, quoted};
 
 /// Print a text and a line end. A reader that went away is no error of ours.
 pub(crate) fn print(text: &str) -> Result<()> {
@@ -78,7 +78,14 @@ pub(crate) fn table(rows: &[Vec<String>], numbers: &[bool]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Refuse an output path that cannot work, before hours of fitting: no folder, a folder itself, or one of the other files.
+/// Start the file of an output, before hours of fitting: everything that tells beforehand that it cannot be written is refused
+/// now, and so is a path that names one of `others`, the inputs and the outputs before.
+pub(crate) fn create(path: &Path, others: &[&Path]) -> Result<NewFile> {
+    check(path, others)?;
+    NewFile::create(path)
+}
+
+/// Refuse an output path that cannot work: no folder, a folder itself, or one of the other files.
 pub(crate) fn check(path: &Path, others: &[&Path]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
@@ -95,8 +102,10 @@ pub(crate) fn check(path: &Path, others: &[&Path]) -> Result<()> {
         let folder = p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         p.canonicalize().ok().or_else(|| Some(folder.canonicalize().ok()?.join(p.file_name()?)))
     };
+    // Devices take any number of outputs.
+    let is_device = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
     let same = |a: &Path, b: &Path| matches!((place(a), place(b)), (Some(a), Some(b)) if a == b);
-    match others.iter().find(|other| same(path, other)) {
+    match others.iter().find(|other| !is_device && same(path, other)) {
         Some(_) => Err(Error::format(path, "is an input or another output; write this one elsewhere")),
         None => Ok(()),
     }

@@ -1,9 +1,10 @@
 //! `ensemble predict`.
 
-use std::{path::Path, time::Instant};
+use std::time::Instant;
 
 use ensemble::{
-    Classes, Error, FittedEnsemble, Order, Result, Table,
+    Classes, Error, FittedEnsemble, Result, Table,
+    file::{NewFile, WholeFile},
     memmap::{MappedTable, NpyWriter},
     registry, start_threads,
 };
@@ -25,8 +26,8 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     start_threads(None)?;
     let mut others = vec![a.source.table.as_path(), a.model.as_path()];
     others.extend(a.spec.as_deref());
-    output::check(&a.out, &others)?;
     let format = output::format(&a.out, &[("npy", Format::Npy), ("csv", Format::Csv)])?;
+    let out = output::create(&a.out, &others)?;
     let model = FittedEnsemble::load(&a.model, &registry())?;
     let spec = Spec::read(a.spec.as_deref())?;
     let input = input::open_to_predict(&a.source, a.target.as_deref(), &model, &spec)?;
@@ -48,13 +49,15 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
         ));
     }
     let output = Output::new(&model, a)?;
-    if format == Format::Csv {
-        write_csv(&output, &input.x, &a.out)?;
+    let whole = if format == Format::Csv {
+        write_csv(&output, &input.x, out)?
     } else {
-        let mut out = output.create_npy(&a.out, x.nrows())?;
+        let mut out = output.npy(out, x.nrows())?;
         output.each_block(&input.x, |values| out.write_rows(values))?;
-        out.finish()?;
-    }
+        out.complete()?
+    };
+    input.check_unchanged()?;
+    whole.publish()?;
     let seconds = start.elapsed().as_secs_f64();
     if a.json {
         return output::print_json(&json!({
@@ -87,10 +90,10 @@ impl<'a> Output<'a> {
         self.probabilities.map_or(1, Classes::len)
     }
 
-    fn create_npy(&self, path: &Path, nrows: usize) -> Result<NpyWriter> {
+    fn npy(&self, file: NewFile, nrows: usize) -> Result<NpyWriter> {
         match self.probabilities {
-            Some(classes) => NpyWriter::create(path, nrows, classes.len(), Order::C),
-            None => NpyWriter::create_vector(path, nrows),
+            Some(classes) => NpyWriter::create_in(file, nrows, classes.len()),
+            None => NpyWriter::create_vector_in(file, nrows),
         }
     }
 
@@ -113,7 +116,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Predict block by block, in row order.
+    /// Predict block by block, in row order, from a table that stays as it is.
     fn each_block(&self, table: &MappedTable, mut write: impl FnMut(&[f64]) -> Result<()>) -> Result<()> {
         let (x, ncols) = (table.as_mat(), self.ncols());
         let mut buffer = vec![0.0; ROWS.min(x.nrows()) * ncols];
@@ -132,18 +135,18 @@ impl<'a> Output<'a> {
                 Some(_) => self.model.predict_proba_into(block, out)?,
                 None => self.model.predict_into(block, out)?,
             }
+            table.check_unchanged()?;
             write(out)?;
         }
         Ok(())
     }
 }
 
-fn write_csv(output: &Output<'_>, x: &MappedTable, path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let fail = |e: std::io::Error| Error::io(path, "write", e);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+fn write_csv(output: &Output<'_>, x: &MappedTable, mut file: NewFile) -> Result<WholeFile> {
+    let path = file.path().to_owned();
+    let fail = |e: std::io::Error| Error::io(&path, "write", e);
     {
-        let mut out = csv::Writer::from_writer(file.as_file_mut());
+        let mut out = csv::Writer::from_writer(&mut file);
         let bad = |e: csv::Error| fail(e.into());
         out.write_record(output.names()).map_err(bad)?;
         output.each_block(x, |values| {
@@ -152,7 +155,5 @@ fn write_csv(output: &Output<'_>, x: &MappedTable, path: &Path) -> Result<()> {
         })?;
         out.flush().map_err(fail)?;
     }
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|e| fail(e.error))?;
-    Ok(())
+    file.complete()
 }

@@ -7,7 +7,7 @@ use std::{
 
 use ensemble::{
     Built, Error, Estimator, KFold, Layer, Learner, MemoryBudget, Registry, Result, SuperLearner,
-    Transformer, quoted,
+    Transformer, file, quoted,
 };
 use serde::Deserialize;
 
@@ -32,7 +32,7 @@ pub(crate) struct Spec {
     pub(crate) header: Option<bool>,
     folds: Option<usize>,
     #[serde(default)]
-    shuffle: bool,
+    pub(crate) shuffle: bool,
     seed: Option<u64>,
     meta: Option<String>,
     #[serde(default)]
@@ -59,11 +59,15 @@ struct CaseSpec {
     learners: toml::Table,
 }
 
+/// More bytes are no spec.
+const LONGEST: u64 = 16 << 20;
+
 impl Spec {
     /// Read a file, or nothing.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "open", e))?;
+        let text = String::from_utf8(file::read_whole(path, LONGEST)?)
+            .map_err(|e| Error::format(path, format!("is no text in UTF-8: {e}")))?;
         let mut spec: Self = toml::from_str(&text).map_err(|e| {
             // The line's own text names the key, which the message may not.
             let place = e.span().map(|s| {

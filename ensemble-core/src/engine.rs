@@ -128,6 +128,8 @@ struct StageFit {
 #[tracing::instrument(skip_all, fields(rows = plan.rows, columns = plan.columns, folds = plan.folds.len()))]
 pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result<FittedEnsemble> {
     let start = Instant::now();
+    let unchanged = || x.check_unchanged().and_then(|()| y.check_unchanged());
+    unchanged()?;
     let ledger = Ledger::new();
     let order = plan.shuffle.map(|seed| permutation(plan.rows, seed));
     let classes = plan.classes.as_ref();
@@ -213,7 +215,10 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
             y_name: y.describe(),
             order: order.as_deref(),
         };
-        let fit = stage.run(below.as_ref())?;
+        let fit = stage.run(below.as_ref());
+        // Files that changed explain any fault that comes of it, so they are told first.
+        unchanged()?;
+        let fit = fit?;
         for (j, learner) in learners.iter().enumerate() {
             reports.push(stage.report(j, learner, &fit));
             notes.extend(stage.notes(j, learner, &fit));

@@ -10,6 +10,7 @@ use crate::{
     engine,
     error::{Error, ErrorKind, Result},
     estimator::{Estimator, Transformer},
+    file::NewFile,
     fold::KFold,
     ledger::{Totals, Work, copies},
     mat::{MatMut, MatRef, Order},
@@ -607,20 +608,24 @@ impl FittedEnsemble {
     /// Predict a whole table into a new vector: 8 bytes a row.
     ///
     /// # Errors
-    /// As [`FittedEnsemble::predict_into`].
+    /// As [`FittedEnsemble::predict_into`] and [`Table::check_unchanged`].
     pub fn predict(&self, x: &dyn Table) -> Result<Vec<f64>> {
+        x.check_unchanged()?;
         let mut out = vec![0.0; x.as_mat().nrows()];
         self.predict_into(x.as_mat(), &mut out)?;
+        x.check_unchanged()?;
         Ok(out)
     }
 
     /// Predict the probabilities of a whole table into a new vector, rows x classes in C order: 8 bytes a row and class.
     ///
     /// # Errors
-    /// As [`FittedEnsemble::predict_proba_into`].
+    /// As [`FittedEnsemble::predict_proba_into`] and [`Table::check_unchanged`].
     pub fn predict_proba(&self, x: &dyn Table) -> Result<Vec<f64>> {
+        x.check_unchanged()?;
         let mut out = vec![0.0; x.as_mat().nrows() * self.n_outputs()];
         self.predict_proba_into(x.as_mat(), &mut out)?;
+        x.check_unchanged()?;
         Ok(out)
     }
 
@@ -639,6 +644,22 @@ impl FittedEnsemble {
     /// As there, and when such a model's rows are in no file that stays; see [`Table::reference`].
     pub fn save_by_reference(&self, path: impl AsRef<Path>) -> Result<()> {
         self.to_record(|model| model.to_record_by_reference())?.save(path.as_ref())
+    }
+
+    /// As [`FittedEnsemble::save`], into a file that has not taken its name.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&self, file: &mut NewFile) -> Result<()> {
+        self.to_record(|model| model.to_record())?.write(file)
+    }
+
+    /// As [`FittedEnsemble::save_by_reference`], into a file that has not taken its name.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_by_reference(&self, file: &mut NewFile) -> Result<()> {
+        self.to_record(|model| model.to_record_by_reference())?.write(file)
     }
 
     fn to_record(&self, each: impl Fn(&dyn Model) -> Result<Record>) -> Result<Record> {

@@ -3,12 +3,15 @@
 //! Layout: 8 bytes magic, `u32` version, `u64` length of the header, the header (JSON: a tree of records, whose arrays are
 //! offsets), zeros to a multiple of 64, the arrays as little-endian float64, and a CRC-32 of all that.
 
-use std::{fs, io::Write, path::Path};
+use std::{io::Write, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    file::{NewFile, read_whole},
+};
 
 const MAGIC: &[u8; 8] = b"ENSEMBLE";
 const VERSION: u32 = 1;
@@ -168,21 +171,26 @@ impl Record {
         self.children.iter().try_for_each(|c| c.write_arrays(out))
     }
 
-    /// Write the record to `path`: a temporary file beside it, synced, then renamed, so that `path` is either the old file
-    /// or the whole new one.
+    /// Write the record to `path`, which is either the old file or the whole new one: see [`NewFile`].
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn save(&self, path: &Path) -> Result<()> {
-        let fail = |action: &'static str| move |e| Error::io(path, action, e);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail("write"))?;
-        let header = serde_json::to_vec(&self.header(&mut 0)).map_err(|e| fail("write")(e.into()))?;
-        let mut out = Checksummed {
-            out: std::io::BufWriter::new(file.as_file_mut()),
-            crc: crc32fast::Hasher::new(),
-            len: 0,
-        };
+        let mut file = NewFile::create(path)?;
+        self.write(&mut file)?;
+        file.complete()?.publish()
+    }
+
+    /// Write the record into a file that has not taken its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn write(&self, file: &mut NewFile) -> Result<()> {
+        let path = file.path().to_owned();
+        let fail = |e| Error::io(&path, "write", e);
+        let header = serde_json::to_vec(&self.header(&mut 0)).map_err(|e| fail(e.into()))?;
+        let mut out =
+            Checksummed { out: std::io::BufWriter::new(file), crc: crc32fast::Hasher::new(), len: 0 };
         (|| {
             out.write_all(MAGIC)?;
             out.write_all(&VERSION.to_le_bytes())?;
@@ -195,11 +203,7 @@ impl Record {
             out.write_all(&crc.to_le_bytes())?;
             out.flush()
         })()
-        .map_err(fail("write"))?;
-        drop(out);
-        file.as_file().sync_all().map_err(fail("write"))?;
-        file.persist(path).map_err(|e| fail("write")(e.error))?;
-        Ok(())
+        .map_err(fail)
     }
 
     /// Read a record that [`Record::save`] wrote.
@@ -208,7 +212,7 @@ impl Record {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io), or [`ErrorKind::Format`](crate::ErrorKind::Format) when the file is no
     /// model file, of a later version, cut short or changed.
     pub fn load(path: &Path) -> Result<Record> {
-        let bytes = fs::read(path).map_err(|e| Error::io(path, "open", e))?;
+        let bytes = read_whole(path, u64::MAX)?;
         let bad = |what: &str| Error::format(path, what);
         if bytes.len() < 8 || &bytes[..8] != MAGIC {
             return Err(bad("not a model file: its first bytes are not 'ENSEMBLE'"));
@@ -274,6 +278,8 @@ impl<W: Write> Write for Checksummed<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

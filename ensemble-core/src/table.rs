@@ -77,6 +77,17 @@ pub trait Table: Send + Sync {
         )))
     }
 
+    /// Make sure that the values are still those that the table was opened on, as far as the system tells: for a file a few system
+    /// calls and no read of values, see [`Stamp`](crate::file::Stamp); for memory nothing.
+    ///
+    /// A fit asks before it starts, after each layer and when it ends; models that keep rows ask before every batch that reads them.
+    ///
+    /// # Errors
+    /// When what was read, or would be, is not what the table was.
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Says that a scan is past `rows` and their pages may leave memory; they are read again from the file when
     /// touched again.
     fn release(&self, rows: Range<usize>) {

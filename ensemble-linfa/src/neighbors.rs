@@ -3,6 +3,10 @@
 //! linfa-nn 0.8.1 has indexes and no learner: means and votes are taken here. An index borrows the rows it is built on, and a model
 //! must own what it reads, so the model holds the table by count, views of its runs, and the indexes on these, each borrowing from
 //! the one before.
+//!
+//! Rows in a mapped file stay there after the fit. Before and after every batch a model makes sure that the file is what it was, and
+//! refuses to predict otherwise; it cannot keep others from cutting the file short in between, which ends the process by SIGBUS. A model
+//! saved with its rows has none in a file.
 
 use std::sync::Arc;
 
@@ -385,6 +389,13 @@ impl NeighborsModel {
         Ok(())
     }
 
+    /// Whether the rows kept are what they were. Asked before they are read, so that a table that was cut short is an error and not
+    /// a signal, and afterwards, so that nothing is believed that changed meanwhile.
+    fn check_rows(&self) -> Result<()> {
+        self.source().table.check_unchanged()?;
+        self.target.check_unchanged()
+    }
+
     fn kept(&self) -> KeptRows {
         let Source { table, rows } = self.source();
         KeptRows { table: Arc::clone(table), target: Arc::clone(&self.target), rows: rows.clone() }
@@ -474,13 +485,14 @@ impl Model for NeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        self.check_rows()?;
         let (mut row, mut said) = (vec![0.0; x.ncols()], vec![0.0; self.n_outputs()]);
         for r in 0..x.nrows() {
             x.copy_row_into(r, &mut row);
             self.predict_row(&row, &mut said)?;
             said.iter().enumerate().for_each(|(c, v)| out.set(r, c, *v));
         }
-        Ok(())
+        self.check_rows()
     }
 
     fn bytes(&self) -> u64 {

@@ -1,4 +1,5 @@
-//! Room on disk before it is needed, so that a full disk is an error and not a signal.
+//! Room on disk before it is needed, so that a full disk is an error and not a signal, where the file system keeps what it
+//! allocated; see [`SpillDir`](crate::SpillDir).
 
 use std::{fs::File, io};
 

@@ -8,6 +8,7 @@
 //! - [`SpillDir`] gives matrices in unlinked temporary files, allocated before they are mapped, which become tables of
 //!   the same kind.
 //! - [`NpyWriter`] and [`save_npy`] write files that numpy loads and that map well: values start at byte 4096.
+//! - [`answer_signals`] lets a program end with a sentence when a mapped file is cut short, and without temporary files.
 //!
 //! This is one of the few crates of the workspace where `unsafe` may stand; each block says why it holds.
 
@@ -19,17 +20,20 @@ compile_error!(
 );
 
 mod allocate;
+mod filesystem;
 mod mapped;
 mod npy;
 #[cfg(feature = "conformance")]
 mod place;
 mod region;
 mod rewire;
+mod signals;
 mod spill;
 mod writer;
 
 pub use mapped::{MappedTable, open_reference};
 #[cfg(feature = "conformance")]
 pub use place::MappedPlace;
+pub use signals::answer_signals;
 pub use spill::SpillDir;
 pub use writer::{NpyWriter, save_npy};

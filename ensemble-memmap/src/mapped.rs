@@ -2,17 +2,21 @@
 
 use std::{
     fmt,
-    fs::{File, Metadata},
-    io,
+    fs::File,
     ops::Range,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use ensemble_core::{ContiguousView, Error, MatRef, Order, Result, Rows, Shape, Table, TableReference};
+use ensemble_core::{
+    ContiguousView, Error, MatRef, Order, Result, Rows, Shape, Table, TableReference, file::Stamp,
+};
 
-use crate::{npy, region::Region};
+use crate::{
+    filesystem::{self, Kind},
+    npy,
+    region::Region,
+};
 
 /// A file read in place as a [`Table`]: opening one takes address space, not memory, and a clone is one count.
 ///
@@ -24,8 +28,17 @@ use crate::{npy, region::Region};
 ///
 /// # The file must stay as it is
 /// Nobody may change or shorten the file while a table is open on it: values would change under a fit, and reading past
-/// a new, earlier end kills the process with SIGBUS. Replacing the file by renaming another onto its path is harmless.
-/// [`MappedTable::check_unchanged`] tells.
+/// a new, earlier end raises SIGBUS, which ends the process. Replacing the file by renaming another onto its path is harmless,
+/// and so is removing it. No Unix enforces this, so neither can a table; what it does is this:
+/// - It holds a shared advisory lock (`flock`) for as long as it is open, where the file is on a local disk and nobody has
+///   locked it otherwise: writers who ask for an exclusive lock wait, and those who do not ask are not held up.
+/// - [`Table::check_unchanged`] compares the file's [`Stamp`] with what it was. A fit asks before, after and between its
+///   layers, and a model that reads rows it has kept asks before and after every batch: a changed file is an error instead of
+///   a result. What a stamp cannot tell stands there.
+/// - A program that has called [`answer_signals`](crate::answer_signals) is ended with a sentence and not by a bare SIGBUS.
+///
+/// A process that must not end, such as a server that predicts with neighbours, should read rows from a file that nobody can
+/// write, or keep them in memory.
 ///
 /// ```
 /// use ensemble_core::{MatRef, Order, Rows, Table};
@@ -67,30 +80,6 @@ struct Source {
     stamp: Stamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    len: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-
-    fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-}
-
 /// Open a regular file and stamp it.
 fn open(path: &Path) -> Result<(File, Stamp)> {
     let failed = |source| Error::io(path, "open", source);
@@ -100,8 +89,18 @@ fn open(path: &Path) -> Result<(File, Stamp)> {
         return Err(Error::format(path, "this is not a regular file, and only regular files can be mapped"));
     }
     let file = File::open(path).map_err(failed)?;
+    lock(&file);
     let stamp = Stamp::of(&file.metadata().map_err(failed)?);
     Ok((file, stamp))
+}
+
+/// Tell writers who ask that the file is being read. An advisory lock of ours, as long as the file is open; who does not ask is
+/// not held up, and a file that somebody has locked to write is read as one that is not locked.
+fn lock(file: &File) {
+    // Elsewhere a lock is a question to another machine, which may not answer.
+    if filesystem::of_file(file) != Kind::Remote {
+        let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockShared);
+    }
 }
 
 impl MappedTable {
@@ -117,7 +116,7 @@ impl MappedTable {
     pub fn open_npy(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (file, stamp) = open(path)?;
-        let header = npy::read(&file, path, stamp.len)?;
+        let header = npy::read(&file, path, stamp.len())?;
         Self::map(file, stamp, header.data_start, header.shape, header.order, path)
     }
 
@@ -145,14 +144,14 @@ impl MappedTable {
         let path = path.as_ref();
         let (file, stamp) = open(path)?;
         let bytes = raw_bytes(path, nrows, ncols)?;
-        if stamp.len != bytes {
+        if stamp.len() != bytes {
             return Err(Error::format(
                 path,
                 format!(
                     "{nrows} x {ncols} float64 values are {bytes} bytes, and the file has {}{}; correct the shape, or open it at an offset",
-                    stamp.len,
+                    stamp.len(),
                     // A raw file does not say what is in it.
-                    if Some(bytes) == stamp.len.checked_mul(2) {
+                    if Some(bytes) == stamp.len().checked_mul(2) {
                         ", as of float32, which is not read"
                     } else {
                         ""
@@ -186,12 +185,12 @@ impl MappedTable {
                 format!("values at byte {offset} cannot be read in place; start them at a multiple of 8"),
             ));
         }
-        if offset.checked_add(bytes).is_none_or(|end| end > stamp.len) {
+        if offset.checked_add(bytes).is_none_or(|end| end > stamp.len()) {
             return Err(Error::format(
                 path,
                 format!(
                     "{nrows} x {ncols} float64 values from byte {offset} on are {bytes} bytes, and the file has {} in all; correct the shape or the offset",
-                    stamp.len
+                    stamp.len()
                 ),
             ));
         }
@@ -199,7 +198,8 @@ impl MappedTable {
     }
 
     fn map(file: File, stamp: Stamp, start: u64, shape: Shape, order: Order, path: &Path) -> Result<Self> {
-        let region = Region::read(file, start, shape, order, path)?;
+        let region = Region::read(file, start, shape, order, path.display().to_string())
+            .map_err(|source| Error::io(path, "map", source))?;
         let source = Some(Source { path: path.into(), stamp });
         Ok(Self { inner: Arc::new(Inner { region, source }), name: None })
     }
@@ -216,42 +216,14 @@ impl MappedTable {
         self
     }
 
-    /// Compare the file with what it was when it was opened: its length and time of change, and whether the path still
-    /// names it.
-    ///
-    /// Costs two system calls and reads no values. A path that names nothing any more is no error: the table keeps its
-    /// file. A change that the file system has not recorded yet, such as one made through somebody else's mapping, is
-    /// not seen.
+    /// Make sure that the path still names the file that was opened. A path that names nothing any more is no error: the table
+    /// keeps its file.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) if the file was changed under the mapping or replaced;
+    /// [`ErrorKind::Format`](ensemble_core::ErrorKind::Format) if another file took the path;
     /// [`ErrorKind::Io`](ensemble_core::ErrorKind::Io) if the system does not say.
-    pub fn check_unchanged(&self) -> Result<()> {
-        let (Some(source), Some(file)) = (&self.inner.source, self.inner.region.file()) else {
-            return Ok(());
-        };
-        let path = &source.path;
-        let failed = |error| Error::io(path, "ask for the length and time of change of", error);
-        let was = source.stamp;
-        let is = Stamp::of(&file.metadata().map_err(failed)?);
-        if is != was {
-            return Err(Error::format(
-                path,
-                format!(
-                    "the file changed under the mapping: it had {} bytes, changed at {}.{:09} s, and has {} bytes, changed at {}.{:09} s; what was computed from it is void, open it again",
-                    was.len, was.modified.0, was.modified.1, is.len, is.modified.0, is.modified.1
-                ),
-            ));
-        }
-        match std::fs::metadata(path) {
-            Ok(metadata) if !Stamp::of(&metadata).is_same_file(&was) => Err(Error::format(
-                path,
-                "another file took this path since the table was opened, which still reads the old one; open it again",
-            )),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
+    pub fn check_path(&self) -> Result<()> {
+        self.inner.source.as_ref().map_or(Ok(()), |source| source.stamp.check_path(&source.path))
     }
 }
 
@@ -262,12 +234,15 @@ impl MappedTable {
 pub fn open_reference(reference: &TableReference) -> Result<Arc<dyn Table>> {
     let TableReference { path, offset, shape, order, .. } = reference;
     let table = MappedTable::open_raw_at(path, *offset, shape.nrows, shape.ncols, *order)?;
-    if checksum(&table.inner.region) != reference.checksum {
+    let is = checksum(&table.inner.region);
+    table.check_unchanged()?;
+    if is != reference.checksum {
         return Err(Error::format(
             path,
             "its values have changed since the model was saved that reads its rows there; fit again, or bring the old file back",
         ));
     }
+    table.inner.region.expect_lookups();
     Ok(Arc::new(table))
 }
 
@@ -337,8 +312,17 @@ impl Table for MappedTable {
         let mat = self.as_mat();
         let checksum = checksum(&self.inner.region);
         self.check_unchanged()?;
+        self.check_path()?;
         let offset = self.inner.region.start();
         Ok(TableReference { path, offset, shape: mat.shape(), order: mat.order(), checksum })
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        match (&self.inner.source, self.inner.region.file()) {
+            (Some(source), Some(file)) => source.stamp.check(file, &source.path),
+            // A temporary file, which nobody else can reach.
+            _ => Ok(()),
+        }
     }
 
     fn release(&self, rows: Range<usize>) {

@@ -94,6 +94,10 @@ impl Table for KeptTable {
         self.table.reference()
     }
 
+    fn check_unchanged(&self) -> Result<()> {
+        self.table.check_unchanged()
+    }
+
     fn release(&self, rows: Range<usize>) {
         self.table.release(rows);
     }

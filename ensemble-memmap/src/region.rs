@@ -1,17 +1,22 @@
 //! The values of one table in one mapped file: the memory, the file behind it and what both make possible.
 
-use std::{fs::File, io, ops::Range, path::Path};
+use std::{fs::File, io, ops::Range};
 
 use ensemble_core::{ContiguousView, Error, ErrorKind, MatMut, MatRef, Order, Result, Rows, Shape};
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 
-use crate::rewire::{self, Layout};
+use crate::{
+    rewire::{self, Layout},
+    signals::{Mapped, Told, addresses},
+};
 
 /// A dense table in a shared mapping of a file, or of no values and without a file.
 ///
 /// Invariant: `pages` holds `shape.bytes()` bytes and is 8-byte aligned; `Pages::Read` and `Pages::Write` are shared
 /// mappings of `file` from byte `start` on.
 pub(crate) struct Region {
+    /// Told before the pages are unmapped, so before `pages`.
+    _told: Option<Told>,
     pages: Pages,
     shape: Shape,
     order: Order,
@@ -47,31 +52,43 @@ impl Region {
     /// Map the values of `file` from byte `start` on for reading.
     ///
     /// The caller has checked that the file holds them and that `start` is a multiple of 8.
-    pub(crate) fn read(file: File, start: u64, shape: Shape, order: Order, path: &Path) -> Result<Self> {
+    pub(crate) fn read(file: File, start: u64, shape: Shape, order: Order, name: String) -> io::Result<Self> {
         debug_assert!(start.is_multiple_of(8));
         // SAFETY: the mapping is read-only and lives in this value together with the file, so it is never used after
-        // it is unmapped. The bytes stay valid as long as nobody shortens or rewrites the file meanwhile; no Unix can
-        // prevent that, the documentation of `MappedTable` asks for it, and every bit pattern is a valid float64.
-        let map = unsafe { MmapOptions::new().offset(start).len(shape.bytes() as usize).map(&file) }
-            .map_err(|source| Error::io(path, "map", source))?;
+        // it is unmapped, and every bit pattern is a valid float64. What remains is that the bytes stay as they are while
+        // `&[f64]` to them live. For a file without a name, which is what spilled and imported tables are, nobody else can
+        // write. For any other this is the condition that the documentation of `MappedTable` states and that no Unix
+        // enforces: a writer who breaks it makes reads see either value, and one who cuts the file short makes them end
+        // in SIGBUS; neither reaches memory of anybody else. Stamps tell afterwards, and locks tell writers who ask.
+        let map = unsafe { MmapOptions::new().offset(start).len(shape.bytes() as usize).map(&file) }?;
         // Advice only: a kernel that declines it reads the same values.
         let _ = map.advise(Advice::Sequential);
-        let name = path.display().to_string();
-        Ok(Self { pages: Pages::Read { map, file, start }, shape, order, name })
+        let _told = Told::of(addresses(&map), Mapped::Input, &name);
+        Ok(Self { _told, pages: Pages::Read { map, file, start }, shape, order, name })
+    }
+
+    /// Say that rows will be read here and there instead of one after the other.
+    pub(crate) fn expect_lookups(&self) {
+        if let Pages::Read { map, .. } = &self.pages {
+            let _ = map.advise(Advice::Normal);
+        }
     }
 
     /// Map `file`, which nobody else can open and which is at least as long as `shape`, for writing.
     pub(crate) fn write(file: File, shape: Shape, order: Order, name: String) -> io::Result<Self> {
         // SAFETY: the file has no name, so this process alone can change it, and it does so only through `&mut self`.
-        // Every byte has its block on disk, so no write can fail later.
+        // It is as long as the mapping, so every page has bytes behind it. Where the file system keeps the room that was
+        // allocated, no write can fail; where it does not (see `SpillDir`), a full disk ends a write in SIGBUS, which
+        // ends the process and touches no memory.
         let map = unsafe { MmapOptions::new().len(shape.bytes() as usize).map_mut(&file) }?;
-        Ok(Self { pages: Pages::Write { map, file }, shape, order, name })
+        let _told = Told::of(addresses(&map), Mapped::Spilled, &name);
+        Ok(Self { _told, pages: Pages::Write { map, file }, shape, order, name })
     }
 
     /// A table without values.
     pub(crate) fn empty(shape: Shape, order: Order, name: String) -> Self {
         debug_assert_eq!(shape.bytes(), 0);
-        Self { pages: Pages::Empty, shape, order, name }
+        Self { _told: None, pages: Pages::Empty, shape, order, name }
     }
 
     /// What errors call it.

@@ -215,7 +215,10 @@ mod linux {
     };
 
     use super::{Layout, Origin};
-    use crate::region::Region;
+    use crate::{
+        region::Region,
+        signals::{Mapped, Told},
+    };
 
     /// Put the pages of `region` side by side as `layout` says.
     pub(crate) fn map<'a>(
@@ -246,6 +249,7 @@ mod linux {
             .map_err(refused)?;
         }
         Ok(Box::new(Rewired {
+            _told: Told::of(space.bytes(), Mapped::Input, region.name()),
             space,
             lead: layout.lead(),
             nrows,
@@ -261,6 +265,8 @@ mod linux {
     /// Invariant: `nrows * ncols` values lie in `space` from byte `lead` on, `lead` is a multiple of 8, and every page
     /// of `space` is readable.
     struct Rewired<'a> {
+        /// Told before the pages are unmapped, so before `space`.
+        _told: Option<Told>,
         space: Space,
         lead: usize,
         nrows: usize,
@@ -291,9 +297,14 @@ mod linux {
     }
 
     /// Address space of its own, into which pages are placed.
+    ///
+    /// Invariant: unless `holed`, every page of `base..base + len` is mapped, and by this value alone.
     struct Space {
         base: NonNull<u8>,
         len: usize,
+        /// A placement failed. The system may then have unmapped what it should have replaced, and anybody's mapping may
+        /// lie in the hole by now.
+        holed: bool,
     }
 
     // SAFETY: a `Space` owns its address range alone. Through a shared reference it is only read, and through a mutable
@@ -316,16 +327,23 @@ mod linux {
                 )
             }?;
             let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-            Ok(Self { base, len })
+            Ok(Self { base, len, holed: false })
         }
 
-        /// The address of `bytes`, checked to be inside.
+        /// The addresses, to be told.
+        fn bytes(&self) -> Range<usize> {
+            let start = self.base.as_ptr().addr();
+            start..start + self.len
+        }
+
+        /// The address of `bytes`, checked to be inside and still this value's own.
         fn address(&mut self, bytes: &Range<usize>) -> *mut c_void {
             assert!(
                 bytes.start < bytes.end && bytes.end <= self.len,
                 "{bytes:?} of {} reserved bytes",
                 self.len
             );
+            assert!(!self.holed, "nothing is placed after a placement failed");
             // SAFETY: the assertion keeps the offset inside the reservation, which is one mapped range.
             unsafe { self.base.as_ptr().add(bytes.start) }.cast()
         }
@@ -333,26 +351,30 @@ mod linux {
         /// Map the file's pages from byte `from` on at `bytes`, shared and read-only.
         fn place(&mut self, bytes: Range<usize>, file: &File, from: u64) -> rustix::io::Result<()> {
             let address = self.address(&bytes);
-            // SAFETY: FIXED replaces pages of this reservation only, which `&mut self` shows nobody else to hold a
-            // reference into. The pages hold values that the table itself has mapped, so they lie within the file.
-            unsafe {
+            // SAFETY: FIXED replaces pages of this reservation only: `address` has checked that they are inside and that no
+            // placement failed before, so all of them are mapped by this value, and `&mut self` shows that nobody holds
+            // a reference into them. The pages hold values that the table itself has mapped, so they lie within the file.
+            let placed = unsafe {
                 mmap(address, bytes.len(), ProtFlags::READ, MapFlags::SHARED | MapFlags::FIXED, file, from)
-            }?;
-            Ok(())
+            };
+            self.holed = placed.is_err();
+            placed.map(|_| ())
         }
 
         /// Make `bytes` private pages of zeros, let `write` fill them, then make them read-only.
         fn fill(&mut self, bytes: Range<usize>, write: impl FnOnce(&mut [u8])) -> rustix::io::Result<()> {
             let address = self.address(&bytes);
             // SAFETY: as in `place`, with fresh private pages instead of the file's.
-            unsafe {
+            let placed = unsafe {
                 mmap_anonymous(
                     address,
                     bytes.len(),
                     ProtFlags::READ | ProtFlags::WRITE,
                     MapFlags::PRIVATE | MapFlags::FIXED,
                 )
-            }?;
+            };
+            self.holed = placed.is_err();
+            placed?;
             // SAFETY: these pages were just made, zeroed, readable and writable; `&mut self` makes this the only
             // reference, and it ends with the call.
             write(unsafe { std::slice::from_raw_parts_mut(address.cast::<u8>(), bytes.len()) });
@@ -363,9 +385,55 @@ mod linux {
 
     impl Drop for Space {
         fn drop(&mut self) {
-            // SAFETY: the range is this value's own, and references into it borrow from it, so none outlives it.
+            if self.holed {
+                // POSIX lets a mapping that fails unmap what it should have replaced, and Linux did so until 6.12. To unmap
+                // the range could unmap somebody else's memory; address space that is never used again harms nobody.
+                return;
+            }
+            // SAFETY: no placement failed, so all of the range is mapped by this value (`holed`), and references into it
+            // borrow from it, so none outlives it.
             let unmapped = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
             debug_assert!(unmapped.is_ok(), "munmap of an owned range: {unmapped:?}");
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// Whether some mapping covers `address`.
+        fn is_mapped(address: usize) -> bool {
+            let text = std::fs::read_to_string("/proc/self/maps").unwrap();
+            text.lines().any(|line| {
+                let (range, _) = line.split_once(' ').unwrap();
+                let (from, to) = range.split_once('-').unwrap();
+                let hex = |digits| usize::from_str_radix(digits, 16).unwrap();
+                (hex(from)..hex(to)).contains(&address)
+            })
+        }
+
+        #[test]
+        fn addresses_of_a_placement_that_failed_are_never_given_back() {
+            let page = rustix::param::page_size();
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x");
+            std::fs::write(&path, vec![0; page]).unwrap();
+            let readable = File::open(&path).unwrap();
+            let write_only = File::options().write(true).open(&path).unwrap();
+
+            let mut space = Space::reserve(3 * page).unwrap();
+            let whole = space.bytes();
+            space.place(0..page, &readable, 0).unwrap();
+            assert!(is_mapped(whole.start));
+            drop(space);
+
+            let mut space = Space::reserve(3 * page).unwrap();
+            let holed = space.bytes();
+            assert_eq!(space.place(page..2 * page, &write_only, 0).unwrap_err(), Errno::ACCESS);
+            let used = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| space.fill(0..page, |_| {})));
+            assert!(used.is_err(), "a space with a hole is used no more");
+            drop(space);
+            assert!(is_mapped(holed.start) && is_mapped(holed.end - 1));
         }
     }
 }

@@ -13,16 +13,22 @@ use ensemble_core::{
 
 use crate::{
     allocate::{Room, allocate, write_zeros},
+    filesystem::{self, Kind},
     mapped::MappedTable,
     region::Region,
 };
 
 /// A directory whose disk holds matrices that need not stay in memory.
 ///
-/// Each matrix is a temporary file without a name, which the system removes when its last user is gone, even after a
-/// crash. All of its bytes are allocated before it is mapped: a full disk is an error of [`Scratch::matrix`] and never
-/// a signal later. Its pages are file pages, which the kernel writes out under pressure; in a directory on tmpfs they
-/// can only go to swap. Once finished, a matrix is a table like a [`MappedTable`], rewired views included.
+/// Each matrix is a temporary file without a name, which nobody else can read and which the system removes when its last user is
+/// gone, even after a crash. All of its bytes are allocated before it is mapped, so that a full disk is an error of
+/// [`Scratch::matrix`] and not a signal later. That holds on file systems that write in place what they have allocated: ext4,
+/// XFS, tmpfs, and btrfs, which is asked to write these files in place. It does not hold on ZFS, bcachefs and NILFS, where every
+/// write takes new blocks whatever was allocated, nor where a network or a program is the file system: there the room
+/// is only asked for, and a disk that fills up meanwhile raises SIGBUS (see [`answer_signals`](crate::answer_signals)).
+///
+/// The pages are file pages, which the kernel writes out under pressure; in a directory on tmpfs they are memory, and
+/// [`Scratch::is_anonymous`] says so. Once finished, a matrix is a table like a [`MappedTable`], rewired views included.
 ///
 /// ```
 /// use ensemble_core::{Order, Scratch, Shape, Table};
@@ -46,9 +52,10 @@ impl SpillDir {
         Self { dir: dir.into() }
     }
 
-    /// Spill to the system's directory for temporary files: `TMPDIR`, or `/tmp`.
+    /// Spill to the system's directory for temporary files: `TMPDIR` if it is set, else `/tmp`, or `/var/tmp` where `/tmp` is
+    /// memory and that is not.
     pub fn temp() -> Self {
-        Self::new(std::env::temp_dir())
+        Self::new(filesystem::temporary_folder())
     }
 
     /// The directory.
@@ -58,8 +65,9 @@ impl SpillDir {
 
     /// A temporary file of `bytes` zeros, each of which has its place on disk.
     fn file(&self, bytes: u64) -> Result<File> {
-        let file = tempfile::tempfile_in(&self.dir)
-            .map_err(|source| Error::io(&self.dir, "create a spill file in", source))?;
+        let file = nameless(&self.dir)?;
+        // Asked while the file is empty.
+        let moves = filesystem::of_file(&file) == Kind::CopyOnWrite && !filesystem::write_in_place(&file);
         match allocate(&file, bytes) {
             Ok(Room::Allocated) => Ok(()),
             Ok(Room::Unsupported) => write_zeros(&file, bytes),
@@ -68,7 +76,27 @@ impl SpillDir {
         .map_err(|source| {
             Error::io(&self.dir, format!("allocate {bytes} bytes for a spill file in"), source)
         })?;
+        if moves {
+            // What was allocated is not kept, so there must be as much beside it now.
+            check_room(&file, bytes).map_err(|source| {
+                Error::io(&self.dir, format!("find room for {bytes} bytes of a spill file in"), source)
+            })?;
+        }
         Ok(file)
+    }
+}
+
+/// A file in `folder` that has no name and that nobody else can open.
+pub(crate) fn nameless(folder: &Path) -> Result<File> {
+    tempfile::tempfile_in(folder).map_err(|source| Error::io(folder, "create a temporary file in", source))
+}
+
+/// An error unless the file system has `bytes` to spare.
+fn check_room(file: &File, bytes: u64) -> std::io::Result<()> {
+    let has = rustix::fs::fstatvfs(file)?;
+    match has.f_bavail.saturating_mul(has.f_frsize) < bytes {
+        true => Err(std::io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
     }
 }
 
@@ -113,8 +141,9 @@ impl Scratch for SpillDir {
         crate::rewire::mappings_left()
     }
 
+    /// Whether the directory's files are memory: tmpfs.
     fn is_anonymous(&self) -> bool {
-        false
+        filesystem::of_folder(&self.dir) == Kind::Memory
     }
 }
 

@@ -1,19 +1,23 @@
 //! Writing `.npy` files row by row, beside their place and renamed into it.
 
 use std::{
-    ffi::OsString,
-    fs::{File, Permissions},
+    fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use ensemble_core::{Error, MatRef, Order, Result, Shape};
-use tempfile::NamedTempFile;
+use ensemble_core::{
+    Error, MatRef, Order, Result, Shape,
+    file::{NewFile, WholeFile},
+};
 
 use crate::{
     allocate::allocate,
+    mapped::MappedTable,
     npy::{DATA_START, Extent, header_bytes},
+    region::Region,
+    spill::nameless,
 };
 
 /// Bytes collected before they are handed to the system.
@@ -25,9 +29,9 @@ const CHUNK_VALUES: usize = 1 << 21;
 
 /// A `.npy` file written row by row; it appears under its name only when it is complete.
 ///
-/// Values go to a temporary file in the same directory, which [`NpyWriter::finish`] flushes to disk and renames. A
-/// writer dropped before leaves nothing behind, and a file that was there before stays until the rename. Values start at
-/// byte 4096. Memory taken: 256 KiB, and in Fortran order up to 1024 rows, at most 16 MiB.
+/// Values go to a [`NewFile`], which [`NpyWriter::finish`] brings to disk and names. A writer dropped before leaves nothing
+/// behind, and a file that was there before stays until then. Into a device or a pipe rows are written in C order as they come.
+/// Values start at byte 4096. Memory taken: 256 KiB, and in Fortran order up to 1024 rows, at most 16 MiB.
 ///
 /// ```
 /// use ensemble_core::{Order, Table};
@@ -45,7 +49,7 @@ const CHUNK_VALUES: usize = 1 << 21;
 #[derive(Debug)]
 pub struct NpyWriter {
     path: PathBuf,
-    out: BufWriter<NamedTempFile>,
+    out: BufWriter<Out>,
     dims: Dims,
     ncols: usize,
     /// `None` while the file grows.
@@ -55,6 +59,37 @@ pub struct NpyWriter {
     columns: Option<Columns>,
     /// After a failed write nobody knows what is in the file.
     failed: bool,
+}
+
+/// Where the bytes go.
+#[derive(Debug)]
+enum Out {
+    New(NewFile),
+    /// A file that never gets a name.
+    Nameless(File),
+}
+
+impl Out {
+    fn file(&self) -> &File {
+        match self {
+            Out::New(new) => new.file(),
+            Out::Nameless(file) => file,
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self, Out::New(new) if new.is_stream())
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +120,15 @@ impl NpyWriter {
     /// [`ErrorKind::Shape`](ensemble_core::ErrorKind::Shape) for no rows or no columns;
     /// [`ErrorKind::Unsupported`](ensemble_core::ErrorKind::Unsupported) for a shape that the machine cannot address.
     pub fn create(path: impl AsRef<Path>, nrows: usize, ncols: usize, order: Order) -> Result<Self> {
-        Self::start(path.as_ref(), Dims::Two, Some(nrows), ncols, order)
+        Self::start(NewFile::create(path)?, Dims::Two, Some(nrows), ncols, order)
+    }
+
+    /// As [`NpyWriter::create`] in C order, into a file that was made before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_in(file: NewFile, nrows: usize, ncols: usize) -> Result<Self> {
+        Self::start(file, Dims::Two, Some(nrows), ncols, Order::C)
     }
 
     /// Start a one-dimensional file of `n` values, of shape `(n,)`.
@@ -93,7 +136,15 @@ impl NpyWriter {
     /// # Errors
     /// As [`NpyWriter::create`].
     pub fn create_vector(path: impl AsRef<Path>, n: usize) -> Result<Self> {
-        Self::start(path.as_ref(), Dims::One, Some(n), 1, Order::C)
+        Self::start(NewFile::create(path)?, Dims::One, Some(n), 1, Order::C)
+    }
+
+    /// As [`NpyWriter::create_vector`], into a file that was made before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_vector_in(file: NewFile, n: usize) -> Result<Self> {
+        Self::start(file, Dims::One, Some(n), 1, Order::C)
     }
 
     /// Start a file of `ncols` columns in C order whose number of rows [`NpyWriter::finish`] fills in.
@@ -101,7 +152,18 @@ impl NpyWriter {
     /// # Errors
     /// As [`NpyWriter::create`].
     pub fn create_growing(path: impl AsRef<Path>, ncols: usize) -> Result<Self> {
-        Self::start(path.as_ref(), Dims::Two, None, ncols, Order::C)
+        Self::start(NewFile::create(path)?, Dims::Two, None, ncols, Order::C)
+    }
+
+    /// Start a table of `ncols` columns in C order in a temporary file in `folder`, which never has a name and which
+    /// [`NpyWriter::into_table`] maps. Nobody else can read it, and nothing is left of it, whatever ends the process.
+    ///
+    /// # Errors
+    /// As [`NpyWriter::create`].
+    pub fn create_nameless(folder: impl AsRef<Path>, ncols: usize) -> Result<Self> {
+        let folder = folder.as_ref();
+        let file = nameless(folder)?;
+        Self::over(folder, Out::Nameless(file), Dims::Two, None, ncols, Order::C)
     }
 
     /// Start a one-dimensional file whose length [`NpyWriter::finish`] fills in.
@@ -109,31 +171,32 @@ impl NpyWriter {
     /// # Errors
     /// As [`NpyWriter::create`].
     pub fn create_growing_vector(path: impl AsRef<Path>) -> Result<Self> {
-        Self::start(path.as_ref(), Dims::One, None, 1, Order::C)
+        Self::start(NewFile::create(path)?, Dims::One, None, 1, Order::C)
     }
 
-    fn start(path: &Path, dims: Dims, nrows: Option<usize>, ncols: usize, order: Order) -> Result<Self> {
-        if ncols == 0 {
-            return Err(Error::shape(format!("columns of {}, at least", path.display()), 1, 0));
+    fn start(file: NewFile, dims: Dims, nrows: Option<usize>, ncols: usize, order: Order) -> Result<Self> {
+        let path = file.path().to_owned();
+        Self::over(&path, Out::New(file), dims, nrows, ncols, order)
+    }
+
+    fn over(
+        path: &Path,
+        out: Out,
+        dims: Dims,
+        nrows: Option<usize>,
+        ncols: usize,
+        order: Order,
+    ) -> Result<Self> {
+        let total = check_shape(path, nrows, ncols)?;
+        if out.is_stream() && (nrows.is_none() || order == Order::F) {
+            return Err(Error::unsupported(format!(
+                "{} takes bytes one after the other, so it can only be given a table in C order whose length is known",
+                path.display()
+            )));
         }
-        if nrows == Some(0) {
-            return Err(Error::shape(format!("rows of {}, at least", path.display()), 1, 0));
-        }
-        let total = (nrows.unwrap_or(1) as u64)
-            .checked_mul(ncols as u64)
-            .and_then(|values| values.checked_mul(8)?.checked_add(DATA_START as u64))
-            .filter(|&bytes| bytes <= isize::MAX as u64)
-            .ok_or_else(|| {
-                Error::unsupported(format!(
-                    "{}: {} x {ncols} values are more than this machine can address; use fewer rows or columns",
-                    path.display(),
-                    nrows.unwrap_or(1)
-                ))
-            })?;
-        let temp = beside(path)?;
-        if nrows.is_some() {
+        if nrows.is_some() && !out.is_stream() {
             // Where room cannot be allocated ahead, each write reports a full disk itself.
-            allocate(temp.as_file(), total)
+            allocate(out.file(), total)
                 .map_err(|source| Error::io(path, format!("allocate {total} bytes for"), source))?;
         }
         let columns = (order == Order::F).then(|| Columns {
@@ -144,7 +207,7 @@ impl NpyWriter {
         });
         let mut writer = Self {
             path: path.into(),
-            out: BufWriter::with_capacity(BUFFER, temp),
+            out: BufWriter::with_capacity(BUFFER, out),
             dims,
             ncols,
             nrows,
@@ -228,7 +291,7 @@ impl NpyWriter {
 
     /// Write the collected rows to their place in each column.
     fn place(&mut self) -> io::Result<()> {
-        let (ncols, file) = (self.ncols, self.out.get_ref().as_file());
+        let (ncols, file) = (self.ncols, self.out.get_ref().file());
         let (Some(columns), Some(nrows)) = (self.columns.as_mut(), self.nrows) else {
             return Ok(());
         };
@@ -244,13 +307,61 @@ impl NpyWriter {
         Ok(())
     }
 
-    /// Flush the file to disk and give it its name, in place of any file that had it.
+    /// Bring the file to disk and give it its name, in place of any file that had it.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](ensemble_core::ErrorKind::Shape) if rows are missing;
     /// [`ErrorKind::Io`](ensemble_core::ErrorKind::Io) if writing or renaming fails. After an error the temporary file is
     /// gone and a file that had the name before is as it was.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        self.complete()?.publish()
+    }
+
+    /// Bring the file to disk without giving it its name yet, for outputs that appear together.
+    ///
+    /// # Errors
+    /// As [`NpyWriter::finish`].
+    ///
+    /// # Panics
+    /// On a writer of [`NpyWriter::create_nameless`].
+    pub fn complete(self) -> Result<WholeFile> {
+        match self.close()? {
+            Out::New(new) => new.complete(),
+            Out::Nameless(_) => panic!("a file without a name has no name to take"),
+        }
+    }
+
+    /// Map what was written to a temporary file.
+    ///
+    /// # Errors
+    /// As [`NpyWriter::finish`], and if the file cannot be mapped.
+    ///
+    /// # Panics
+    /// Unless the writer is one of [`NpyWriter::create_nameless`].
+    ///
+    /// ```
+    /// use ensemble_core::Table;
+    /// use ensemble_memmap::NpyWriter;
+    /// let mut writer = NpyWriter::create_nameless(std::env::temp_dir(), 2)?;
+    /// writer.write_rows(&[1.0, 2.0, 3.0, 4.0])?;
+    /// assert_eq!(writer.into_table()?.as_mat().get(1, 0), 3.0);
+    /// # Ok::<(), ensemble_core::Error>(())
+    /// ```
+    pub fn into_table(self) -> Result<MappedTable> {
+        let (folder, shape) = (self.path.clone(), Shape { nrows: self.rows_written, ncols: self.ncols });
+        match self.close()? {
+            Out::Nameless(file) => {
+                let name = format!("temporary file in {}", folder.display());
+                let region = Region::read(file, DATA_START as u64, shape, Order::C, name)
+                    .map_err(|source| Error::io(folder, "map a temporary file in", source))?;
+                Ok(MappedTable::private(region))
+            }
+            Out::New(_) => panic!("a file that gets a name is opened by it"),
+        }
+    }
+
+    /// Hand every byte to the system.
+    fn close(mut self) -> Result<Out> {
         self.refuse_if_failed()?;
         let want = self.nrows.unwrap_or(self.rows_written.max(1));
         if self.rows_written != want {
@@ -262,16 +373,12 @@ impl NpyWriter {
             w.out.flush()?;
             if w.nrows.is_none() {
                 let header = header_bytes(w.extent(w.rows_written), Order::C);
-                w.out.get_ref().as_file().write_all_at(&header, 0)?;
+                w.out.get_ref().file().write_all_at(&header, 0)?;
             }
-            w.out.get_ref().as_file().sync_all()
+            Ok(())
         })?;
         let Self { path, out, .. } = self;
-        let temp = out.into_inner().map_err(|error| Error::io(&path, "write", error.into_error()))?;
-        temp.persist(&path).map_err(|error| Error::io(&path, "rename a finished file to", error.error))?;
-        // The file is complete under its name whatever comes now; not every file system can flush a directory.
-        let _ = File::open(parent(&path)).and_then(|dir| dir.sync_all());
-        Ok(())
+        out.into_inner().map_err(|error| Error::io(&path, "write", error.into_error()))
     }
 }
 
@@ -311,27 +418,23 @@ pub fn save_npy(path: impl AsRef<Path>, mat: MatRef<'_>) -> Result<()> {
     writer.finish()
 }
 
-/// The directory that `path` lies in.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A temporary file in the directory of `path`, with the rights that a new file gets there.
-fn beside(path: &Path) -> Result<NamedTempFile> {
-    let failed = |source| Error::io(path, "create", source);
-    let Some(name) = path.file_name() else {
-        return Err(failed(io::Error::from(io::ErrorKind::InvalidInput)));
-    };
-    if path.is_dir() {
-        return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+/// Bytes of the whole file, of at least one row.
+fn check_shape(path: &Path, nrows: Option<usize>, ncols: usize) -> Result<u64> {
+    if ncols == 0 {
+        return Err(Error::shape(format!("columns of {}, at least", path.display()), 1, 0));
     }
-    let mut prefix = OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        .suffix(".partial")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(parent(path))
-        .map_err(failed)
+    if nrows == Some(0) {
+        return Err(Error::shape(format!("rows of {}, at least", path.display()), 1, 0));
+    }
+    (nrows.unwrap_or(1) as u64)
+        .checked_mul(ncols as u64)
+        .and_then(|values| values.checked_mul(8)?.checked_add(DATA_START as u64))
+        .filter(|&bytes| bytes <= isize::MAX as u64)
+        .ok_or_else(|| {
+            Error::unsupported(format!(
+                "{}: {} x {ncols} values are more than this machine can address; use fewer rows or columns",
+                path.display(),
+                nrows.unwrap_or(1)
+            ))
+        })
 }

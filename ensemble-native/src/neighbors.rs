@@ -436,6 +436,11 @@ impl Statistic for NeighborStatistic {
 /// Holds handles: to the table and its targets, or copies of them where they were borrowed, and to the folds' indexes, which
 /// it shares with the other models over the same folds. Predicting takes the rows in tasks of 256 on the current rayon pool;
 /// the values do not depend on how rows are grouped. A scan reads every training row once per task.
+///
+/// # Rows in a file
+/// A model that reads its rows in a mapped file makes sure before and after every batch that the file is what it was, and refuses to
+/// predict otherwise. It cannot keep others from cutting the file short in between, which ends the process by SIGBUS: save the
+/// model with its rows, or keep the file where nobody writes, if that must not happen. Replacing the file by renaming is harmless.
 pub struct KNeighborsModel {
     folds: Vec<Arc<FoldIndex>>,
     space: Space,
@@ -468,6 +473,7 @@ impl KNeighborsModel {
                 return Err(Error::shape("room for neighbours", x.nrows() * k, len));
             }
         }
+        self.check_rows()?;
         let tasks = distances.par_chunks_mut(QUERIES * k).zip(rows.par_chunks_mut(QUERIES * k)).enumerate();
         tasks.try_for_each(|(task, (distances, rows))| {
             distances.fill(f64::NAN);
@@ -479,8 +485,17 @@ impl KNeighborsModel {
                     rows[query * k + at] = neighbor.row;
                 }
             });
-            Ok(())
-        })
+            Result::Ok(())
+        })?;
+        self.check_rows()
+    }
+
+    /// Whether the rows kept are what they were. Asked before they are read, so that a table that was cut short is an error and not
+    /// a signal, and afterwards, so that nothing is believed that changed meanwhile.
+    fn check_rows(&self) -> Result<()> {
+        // All folds are rows of one table.
+        let Some(source) = self.folds.first().map(|fold| fold.source()) else { return Ok(()) };
+        [&source.table, &source.target].into_iter().flatten().try_for_each(|table| table.check_unchanged())
     }
 
     /// The neighbours of a few rows, on this thread.
@@ -580,6 +595,7 @@ impl Model for KNeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        self.check_rows()?;
         let search = Search::new(&self.folds, &self.space, self.k);
         let targets: Vec<Targets<'_>> = self.folds.iter().map(|f| f.targets()).collect();
         let room = x.nrows().min(ROUND);
@@ -600,7 +616,7 @@ impl Model for KNeighborsModel {
                 out.set(round * ROUND + *row as usize, 0, *value);
             }
         }
-        Ok(())
+        self.check_rows()
     }
 
     fn batch_rows(&self) -> usize {

@@ -373,6 +373,11 @@ fn keep(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Kept> {
 }
 
 /// Fitted neighbours: a search over numbers of rows, and handles to the tables that hold them.
+///
+/// # Rows in a file
+/// A model that reads its rows in a mapped file makes sure before and after every batch that the file is what it was, and refuses to
+/// predict otherwise. It cannot keep others from cutting the file short in between, which ends the process by SIGBUS: save the
+/// model with its rows, or keep the file where nobody writes, if that must not happen. Replacing the file by renaming is harmless.
 pub struct NeighborsModel {
     learner: String,
     neighborhood: Neighborhood,
@@ -420,6 +425,13 @@ impl NeighborsModel {
             place -= run.len();
         }
         unreachable!("a point without a row")
+    }
+
+    /// Whether the rows kept are what they were. Asked before they are read, so that a table that was cut short is an error and not
+    /// a signal, and afterwards, so that nothing is believed that changed meanwhile.
+    fn check_rows(&self) -> Result<()> {
+        self.table.check_unchanged()?;
+        self.target.check_unchanged()
     }
 
     fn kept(&self) -> KeptRows {
@@ -482,6 +494,7 @@ impl Model for NeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        self.check_rows()?;
         let (k, n) = (self.neighborhood.n_neighbors, self.rows.len());
         let targets = self.target.as_mat();
         let mut shares = vec![0.0; self.n_outputs()];
@@ -522,7 +535,7 @@ impl Model for NeighborsModel {
                 out.set(row, column, share / total);
             }
         }
-        Ok(())
+        self.check_rows()
     }
 
     fn bytes(&self) -> u64 {

@@ -14,6 +14,7 @@
 
 use std::{
     fmt,
+    io::Write,
     ops::Range,
     sync::{
         Arc,
@@ -101,14 +102,25 @@ struct Dense {
 /// Ends the process when a view is alive after its loan.
 struct Recall(Arc<Loan>);
 
+/// Ends the process when it is dropped, be it by a panic. What must not be survived is done while one is alive.
+struct Abort;
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
 impl Drop for Recall {
     fn drop(&mut self) {
         // `get_mut` is `Some` only when no other handle exists, and sees all that their threads did before dropping theirs.
         if Arc::get_mut(&mut self.0).is_none() {
-            eprintln!(
+            // Made before anything that can unwind: a panic out of here would end the loan with the view alive.
+            let _abort = Abort;
+            let _ = writeln!(
+                std::io::stderr(),
                 "ensemble-smartcore: a view of the table was kept beyond the fit that borrowed it; aborting"
             );
-            std::process::abort();
         }
     }
 }
@@ -820,7 +832,8 @@ mod tests {
             SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), |x| keep.then(|| x.clone())).unwrap()
         };
         if std::env::var_os(CHILD).is_some() {
-            let kept = lend_and_keep(true);
+            // Whoever catches panics must not get hold of the view either.
+            let kept = std::panic::catch_unwind(|| lend_and_keep(true));
             println!("not reached: {kept:?}");
             return;
         }
@@ -828,17 +841,39 @@ mod tests {
             return;
         }
         assert!(lend_and_keep(false).is_none());
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "shared_matrix::tests::a_view_kept_beyond_its_loan_ends_the_process",
-                "--nocapture",
-            ])
-            .env(CHILD, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&child.stderr);
-        assert!(!child.status.success() && said.contains("kept beyond the fit"), "{said}");
-        assert!(!String::from_utf8_lossy(&child.stdout).contains("not reached"));
+        let child = |stderr: std::process::Stdio| {
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "shared_matrix::tests::a_view_kept_beyond_its_loan_ends_the_process",
+                    "--nocapture",
+                ])
+                .env(CHILD, "1")
+                .stdout(std::process::Stdio::piped())
+                .stderr(stderr)
+                .spawn()
+                .and_then(std::process::Child::wait_with_output)
+                .unwrap()
+        };
+        let aborted = |output: &std::process::Output| {
+            assert!(!String::from_utf8_lossy(&output.stdout).contains("not reached"), "{output:?}");
+            #[cfg(unix)]
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6), "{output:?}");
+            assert!(!output.status.success());
+        };
+        let loud = child(std::process::Stdio::piped());
+        aborted(&loud);
+        let said = String::from_utf8_lossy(&loud.stderr);
+        assert!(said.contains("kept beyond the fit"), "{said}");
+        // Also where the word cannot be said: a full disk, and a reader who has gone.
+        #[cfg(unix)]
+        {
+            if let Ok(full) = std::fs::File::options().write(true).open("/dev/full") {
+                aborted(&child(full.into()));
+            }
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            aborted(&child(writer.into()));
+        }
     }
 }

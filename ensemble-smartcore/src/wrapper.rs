@@ -20,6 +20,12 @@ use crate::{
 /// parameters, faults handled, costs that were measured. Here the caller states the cost, and the backend answers for the rest;
 /// NaN and infinite values are refused before it as everywhere.
 ///
+/// # A backend that keeps its matrix ends the process
+/// The matrix is lent for the call alone. When `fit` or `predict` has returned and `E`, or anything it started, still holds a clone
+/// of it, the process is aborted: not an error and not a panic, since nothing less keeps the pointer in it from being used after the
+/// rows are gone (see [`SharedMatrix::lend`]). An estimator that stores its training matrix must store a copy,
+/// which [`SharedMatrix::from_values`] makes.
+///
 /// ```
 /// use ensemble_core::{Estimator, FitCost};
 /// use ensemble_smartcore::{SharedMatrix, Wrapped};

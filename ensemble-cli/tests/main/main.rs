@@ -3,6 +3,8 @@
 
 mod cases;
 mod classes;
+#[cfg(target_os = "linux")]
+mod files;
 mod refuses;
 mod works;
 

@@ -300,7 +300,7 @@ fn threads_that_cannot_be_had() {
 #[cfg(target_os = "linux")]
 fn a_plan_larger_than_the_address_space_allowed() {
     let bench = Bench::new();
-    bench.succeeds("generate friedman1 --rows 900 --cols 900 --x wide.npy --y t.npy");
+    bench.succeeds("generate friedman1 --rows 900 --cols 900 --seed 1 --x wide.npy --y t.npy");
     let fit = format!(
         "ulimit -v 262144 && exec {} fit wide.npy --target t.npy {OLS} --folds 10 --threads 1",
         env!("CARGO_BIN_EXE_ensemble")

@@ -127,7 +127,7 @@ fn bad_files_say_what_was_found_and_what_to_do() {
         ("complex", typed("'<c16'"), &["'<c16'", ASTYPE]),
         ("native", typed("'=f8'"), &["'=f8'", ASTYPE]),
         ("objects", typed("'|O'"), &["Python objects", "'<f8'"]),
-        ("structured", typed("[('a', '<f8'), ('b', '<i4', (2,))]"), &["[('a'", ASTYPE]),
+        ("structured", typed("[('a', '<f8'), ('b', '<i4', (2,))]"), &["[('a'", "structured_to_unstructured"]),
         ("0-D", shaped("()"), &["()", "0 dimensions", "reshape"]),
         ("3-D", shaped("(5, 3, 1)"), &["(5, 3, 1)", "3 dimensions", "reshape"]),
         ("zero rows", shaped("(0, 3)"), &["(0, 3)", "no values"]),
@@ -224,22 +224,33 @@ fn a_change_of_the_file_is_noticed() {
 
     let table = fresh();
     append(b"more");
-    assert_format(&path, &table.check_unchanged().unwrap_err(), &["changed under the mapping", "240", "244"]);
+    assert_format(&path, &table.check_unchanged().unwrap_err(), &["changed while it was read", "240", "244"]);
 
     let table = fresh();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let later = file.metadata().unwrap().modified().unwrap() + Duration::from_secs(2);
     file.set_modified(later).unwrap();
-    assert_format(&path, &table.check_unchanged().unwrap_err(), &["changed under the mapping"]);
+    assert_format(&path, &table.check_unchanged().unwrap_err(), &["changed while it was read"]);
+
+    // Rewritten, and the time of writing put back, as `touch -r` does.
+    let table = fresh();
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, &[1; 240]).unwrap();
+    file.set_modified(before).unwrap();
+    assert_format(&path, &table.check_unchanged().unwrap_err(), &["changed while it was read", "put back"]);
 
     let table = fresh();
     fs::copy(&path, dir.path().join("other")).unwrap();
     fs::rename(dir.path().join("other"), &path).unwrap();
-    assert_format(&path, &table.check_unchanged().unwrap_err(), &["another file"]);
+    table.check_unchanged().unwrap();
+    assert_format(&path, &table.check_path().unwrap_err(), &["another file"]);
     assert_table(&table, 10, 3);
 
     let table = fresh();
     fs::remove_file(&path).unwrap();
     table.check_unchanged().unwrap();
+    table.check_path().unwrap();
     assert_table(&table, 10, 3);
 }

@@ -3,6 +3,7 @@
 
 mod headers;
 mod rewired;
+mod signals;
 mod spill;
 mod writing;
 

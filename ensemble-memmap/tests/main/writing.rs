@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ensemble_core::{ErrorKind, MatRef, Order, Result, Table};
+use ensemble_core::{ErrorKind, MatRef, Order, Result, Table, file::NewFile};
 use ensemble_memmap::{MappedTable, NpyWriter, save_npy};
 use proptest::prelude::*;
 
@@ -130,7 +130,6 @@ fn nothing_stays_when_a_writer_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     for order in [Order::C, Order::F] {
         let mut writer = NpyWriter::create(dir.path().join("x.npy"), 5000, 2, order).unwrap();
-        assert_eq!(names(dir.path()).len(), 1, "the partial file lies beside");
         assert!(!dir.path().join("x.npy").exists());
         writer.write_rows(&values(3000, 2, Order::C)).unwrap();
         drop(writer);
@@ -171,6 +170,60 @@ fn missing_surplus_and_broken_rows_are_errors_and_the_old_file_stays() {
     writer.write_rows(&values(2, 2, Order::C)).unwrap();
     writer.finish().unwrap();
     assert_table(&MappedTable::open_npy(&path).unwrap(), 2, 2);
+}
+
+#[test]
+fn a_table_in_a_file_without_a_name_is_mapped_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = NpyWriter::create_nameless(dir.path(), 3).unwrap();
+    assert_eq!(names(dir.path()), [""; 0]);
+    writer.write_rows(&values(1000, 3, Order::C)).unwrap();
+    let table = writer.into_table().unwrap();
+    assert_eq!(names(dir.path()), [""; 0]);
+    assert_table(&table, 1000, 3);
+    table.check_unchanged().unwrap();
+    assert!(matches!(table.reference().unwrap_err().kind(), ErrorKind::Unsupported { .. }));
+    assert!(NpyWriter::create_nameless(dir.path(), 3).unwrap().into_table().is_err(), "no rows are no table");
+}
+
+#[test]
+fn files_are_whole_before_any_takes_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a.npy"), dir.path().join("b.npy"));
+    let all = values(100, 2, Order::C);
+    let whole = [&a, &b].map(|path| {
+        let mut writer = NpyWriter::create_in(NewFile::create(path).unwrap(), 100, 2).unwrap();
+        writer.write_rows(&all).unwrap();
+        writer.complete().unwrap()
+    });
+    assert_eq!(names(dir.path()), [""; 0]);
+    whole.into_iter().for_each(|file| file.publish().unwrap());
+    for path in [a, b] {
+        assert_table(&MappedTable::open_npy(&path).unwrap(), 100, 2);
+    }
+}
+
+#[test]
+fn a_pipe_gets_the_same_bytes_as_a_file_and_devices_stay_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, file) = (dir.path().join("pipe"), dir.path().join("file.npy"));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    write_all(NpyWriter::create(&pipe, 700, 3, Order::C).unwrap(), 700, 3, 70).unwrap();
+    write_all(NpyWriter::create(&file, 700, 3, Order::C).unwrap(), 700, 3, 70).unwrap();
+    assert_eq!(reader.join().unwrap(), fs::read(&file).unwrap());
+    assert_eq!(names(dir.path()), ["file.npy", "pipe"]);
+    write_all(NpyWriter::create("/dev/null", 700, 3, Order::C).unwrap(), 700, 3, 70).unwrap();
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    let full = write_all(NpyWriter::create("/dev/full", 700, 3, Order::C).unwrap(), 700, 3, 70).unwrap_err();
+    assert!(full.to_string().contains("No space left"), "{full}");
+    for refused in [NpyWriter::create("/dev/null", 2, 2, Order::F), NpyWriter::create_growing("/dev/null", 2)]
+    {
+        assert!(matches!(refused.unwrap_err().kind(), ErrorKind::Unsupported { .. }));
+    }
 }
 
 #[test]

@@ -1,0 +1,770 @@
+//! Files as everything here reads and writes them: the stamp that tells whether one changed, reading what may be a pipe, and
+//! outputs that take their names only when they are whole.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Error, Result},
+    notice::{Board, Notice},
+};
+
+/// What a file was when it was asked: which one, how long, when it was written and when anything about it changed.
+///
+/// The time of change is the system's own and cannot be put back, as the time of writing can. What no stamp tells: bytes
+/// written within one tick of the file system's clock (1 to 10 ms) of the stamp before, and bytes that another process writes
+/// through a mapping of its own, whose time the system may record only when it writes the pages out.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    links: u64,
+    len: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp in a file's metadata.
+    #[cfg(unix)]
+    pub fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            links: metadata.nlink(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The stamp in a file's metadata, as far as it can be told here.
+    #[cfg(not(unix))]
+    pub fn of(metadata: &Metadata) -> Self {
+        let since = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        let modified = since.map_or((0, 0), |t| (t.as_secs() as i64, i64::from(t.subsec_nanos())));
+        Self { device: 0, inode: 0, links: 1, len: metadata.len(), modified, changed: modified }
+    }
+
+    /// The stamp of an open file, which errors call `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the system does not say.
+    pub fn of_file(file: &File, path: &Path) -> Result<Self> {
+        let failed = |error| Error::io(path, "ask for the length and time of change of", error);
+        file.metadata().map(|m| Self::of(&m)).map_err(failed)
+    }
+
+    /// Bytes of the file.
+    #[expect(clippy::len_without_is_empty, reason = "the length of a file, not of a collection")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether both are of one file.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Whether the file has other bytes, as far as stamps tell: another length or time of writing; or nothing but another time of
+    /// change, which is what a time put back leaves, unless the number of its names explains it.
+    pub fn is_rewritten(&self, is: &Self) -> bool {
+        !self.is_same_file(is)
+            || (self.len, self.modified) != (is.len, is.modified)
+            || (self.changed != is.changed && self.links == is.links)
+    }
+
+    /// Compare an open file with what it was.
+    ///
+    /// One system call. A file that lost its name, or got another one, has not changed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) with both stamps if it has; [`ErrorKind::Io`](crate::ErrorKind::Io) if the
+    /// system does not say.
+    pub fn check(&self, file: &File, path: &Path) -> Result<()> {
+        let is = Self::of_file(file, path)?;
+        if !self.is_rewritten(&is) {
+            return Ok(());
+        }
+        let what = if (self.len, self.modified) == (is.len, is.modified) {
+            format!(
+                "the file changed while it was read: it has its length and time of writing, but was touched at {}.{:09} s, so it was written and its time put back, or its rights or name were changed; what was computed from it is void, open it again",
+                is.changed.0, is.changed.1
+            )
+        } else {
+            format!(
+                "the file changed while it was read: it had {} bytes, written at {}.{:09} s, and has {} bytes, written at {}.{:09} s; what was computed from it is void, open it again",
+                self.len, self.modified.0, self.modified.1, is.len, is.modified.0, is.modified.1
+            )
+        };
+        Err(Error::format(path, what))
+    }
+
+    /// Compare what `path` names now with the file it named. A path that names nothing any more is no error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if it names another file, [`ErrorKind::Io`](crate::ErrorKind::Io) if the
+    /// system does not say.
+    pub fn check_path(&self, path: &Path) -> Result<()> {
+        match fs::metadata(path) {
+            Ok(metadata) if !Self::of(&metadata).is_same_file(self) => Err(Error::format(
+                path,
+                "another file took this path since the table was opened, which still reads the old one; open it again",
+            )),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(path, "ask for the length and time of change of", error)),
+        }
+    }
+}
+
+/// How long a named pipe may be without anybody at its other end.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Open a file, or a pipe that somebody writes to, for reading.
+///
+/// Opening a named pipe waits for its writer, who may never come; here it waits for two seconds.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be opened, [`ErrorKind::Format`](crate::ErrorKind::Format) for a named
+/// pipe without a writer.
+pub fn open_to_read(path: &Path) -> Result<File> {
+    let failed = |e| Error::io(path, "open", e);
+    let metadata = fs::metadata(path).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+
+        use rustix::{
+            event::{PollFd, PollFlags, Timespec, poll},
+            fs::{OFlags, fcntl_getfl, fcntl_setfl},
+        };
+        if metadata.file_type().is_fifo() {
+            let without_waiting = OFlags::NONBLOCK.bits() as i32;
+            let file =
+                OpenOptions::new().read(true).custom_flags(without_waiting).open(path).map_err(failed)?;
+            let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+            let ready = poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&patience));
+            if matches!(ready, Ok(0)) {
+                return Err(Error::format(
+                    path,
+                    "is a named pipe that nobody writes to; start what writes to it first, or give a file",
+                ));
+            }
+            ready.map_err(|e| failed(e.into()))?;
+            let flags = fcntl_getfl(&file).map_err(|e| failed(e.into()))?;
+            fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
+            return Ok(file);
+        }
+    }
+    if metadata.is_dir() {
+        return Err(Error::format(path, "is a folder, and a file is wanted"));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// Read all of a file or pipe that should be small, at most `most` bytes, and make sure that it did not change meanwhile.
+///
+/// # Errors
+/// As [`open_to_read`] and [`Stamp::check`]; [`ErrorKind::Format`](crate::ErrorKind::Format) if there are more bytes.
+pub fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let file = open_to_read(path)?;
+    let before = Stamp::of_file(&file, path)?;
+    let mut bytes = Vec::new();
+    (&file).take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(path, "read", e))?;
+    if bytes.len() as u64 > most {
+        return Err(Error::format(path, format!("has more than {most} bytes, so it is not what is wanted")));
+    }
+    // A pipe changes by being read.
+    if file.metadata().is_ok_and(|m| m.is_file()) {
+        before.check(&file, path)?;
+    }
+    Ok(bytes)
+}
+
+/// Names of temporary files, with a zero at the end.
+static TEMPORARY: Board<32, 1024> = Board::new();
+
+/// Hand on the name of every temporary file that exists now, with a zero at its end, for a signal handler that removes them.
+///
+/// There are none where the file system has files without a name, but for the moment of a replacement. Waits for nobody and
+/// allocates nothing; a name longer than 1,023 bytes is not told.
+pub fn temporary_names(mut act: impl FnMut(&[u8])) {
+    TEMPORARY.each(|_, name| act(name));
+}
+
+/// A file being written; it takes its name, in place of any file that has it, only when it is whole.
+///
+/// Where the system can, it has no name until then, so that nothing is left whatever ends the process. Elsewhere it lies beside
+/// its place under a name of its own, which is removed when this value is dropped, and by signal handlers that ask
+/// [`temporary_names`]. A new file has the rights that the process gives new files (0666 less the umask); one that replaces
+/// another has the other's rights, and its owner where permitted. A symbolic link is followed: the file it names is replaced and
+/// the link stays. A character device or a named pipe is written into, one byte after the other.
+///
+/// ```
+/// use std::io::Write;
+/// use ensemble_core::file::NewFile;
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("out");
+/// let mut file = NewFile::create(&path)?;
+/// file.write_all(b"whole").unwrap();
+/// assert!(!path.exists());
+/// file.complete()?.publish()?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+/// # Ok::<(), ensemble_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct NewFile {
+    /// As the caller names it.
+    path: PathBuf,
+    file: File,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The file is what was there: a device or a pipe.
+    Stream,
+    /// It will be at `target` and has no name so far.
+    #[cfg(target_os = "linux")]
+    Unnamed { target: PathBuf },
+    /// It will be at `target` and lies beside it.
+    Named { target: PathBuf, beside: Beside },
+}
+
+/// A temporary file's name, posted before the file is made.
+#[derive(Debug)]
+struct Beside {
+    path: tempfile::TempPath,
+    _notice: Option<Notice<1024>>,
+}
+
+impl Beside {
+    /// Make a file beside `target` by `make`, which is tried with other names while one exists.
+    fn make<R>(target: &Path, mut make: impl FnMut(&Path) -> io::Result<R>) -> io::Result<(R, Self)> {
+        let mut notice = None;
+        // Short, so that every name a folder can hold has room for a temporary one.
+        let made = tempfile::Builder::new().prefix(".ensemble-").suffix(".partial").rand_bytes(10).make_in(
+            folder(target),
+            |name| {
+                drop(notice.take());
+                let mut bytes = OsString::from(name).into_encoded_bytes();
+                bytes.push(0);
+                notice = TEMPORARY.post(0..0, &bytes);
+                make(name)
+            },
+        )?;
+        let (made, path) = made.into_parts();
+        Ok((made, Self { path, _notice: notice }))
+    }
+
+    fn rename(self, target: &Path) -> io::Result<()> {
+        self.path.persist(target).map_err(|e| e.error)
+    }
+}
+
+impl NewFile {
+    /// Start a file for `path`. Everything that tells beforehand that it cannot be written there is an error now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the folder is missing or cannot be written to, or the name is too long;
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if `path` is a folder, a disk, a socket, or a named pipe that nobody reads from.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Self::start(path.as_ref(), true)
+    }
+
+    /// As [`NewFile::create`], beside its place under a temporary name also where files without a name are possible.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_beside(path: impl AsRef<Path>) -> Result<Self> {
+        Self::start(path.as_ref(), false)
+    }
+
+    fn start(path: &Path, unnamed: bool) -> Result<Self> {
+        let failed = |e| Error::io(path, "create", e);
+        if path.file_name().is_none() {
+            return Err(failed(io::Error::from(io::ErrorKind::InvalidInput)));
+        }
+        let (target, existing) = resolve(path).map_err(failed)?;
+        if let Some(file) = existing.as_ref().map(|m| open_stream(path, m)).transpose()?.flatten() {
+            return Ok(Self { path: path.into(), file, place: Place::Stream });
+        }
+        let (file, place) = match open_unnamed(&target, existing.is_some()).filter(|_| unnamed) {
+            #[cfg(target_os = "linux")]
+            Some(file) => (file, Place::Unnamed { target }),
+            _ => {
+                let (file, beside) =
+                    Beside::make(&target, |name| open_new(name, existing.is_some())).map_err(failed)?;
+                (file, Place::Named { target, beside })
+            }
+        };
+        if let Some(existing) = &existing {
+            take_rights(&file, existing).map_err(failed)?;
+        }
+        Ok(Self { path: path.into(), file, place })
+    }
+
+    /// The path it was made for.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file, for writes at places other than the end; see [`NewFile::is_stream`].
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether bytes can only follow each other, since `path` is a device or a pipe.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.place, Place::Stream)
+    }
+
+    /// Bring every byte to the disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io); nothing is left then, and a file that has the name is as it was.
+    pub fn complete(self) -> Result<WholeFile> {
+        if !self.is_stream() {
+            self.file.sync_all().map_err(|e| Error::io(&self.path, "write", e))?;
+        }
+        Ok(WholeFile { file: self })
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A whole file that has not taken its name. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct WholeFile {
+    file: NewFile,
+}
+
+impl WholeFile {
+    /// Give the file its name, in place of any file that has it: one step, without a moment at which the name is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Format`](crate::ErrorKind::Format) if the name was taken meanwhile
+    /// by what is no file; what has the name is then as it was.
+    pub fn publish(self) -> Result<()> {
+        let NewFile { path, file, place } = self.file;
+        let failed = |e| Error::io(&path, "rename a finished file to", e);
+        let target = match &place {
+            Place::Stream => return Ok(()),
+            #[cfg(target_os = "linux")]
+            Place::Unnamed { target } => target.clone(),
+            Place::Named { target, .. } => target.clone(),
+        };
+        match fs::symlink_metadata(&target) {
+            Ok(now) if !now.is_file() => {
+                return Err(Error::format(&path, "is no regular file any more; write this output elsewhere"));
+            }
+            _ => {}
+        }
+        match place {
+            Place::Stream => {}
+            #[cfg(target_os = "linux")]
+            Place::Unnamed { .. } => match give_name(&file, &target) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    let ((), beside) =
+                        Beside::make(&target, |name| give_name(&file, name)).map_err(failed)?;
+                    beside.rename(&target).map_err(failed)?;
+                }
+                named => named.map_err(failed)?,
+            },
+            Place::Named { beside, .. } => beside.rename(&target).map_err(failed)?,
+        }
+        // The file is complete under its name whatever comes now; not every file system can flush a folder.
+        let _ = File::open(folder(&target)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+/// The folder that `path` lies in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a file for `path` goes, behind symbolic links, and what is there.
+fn resolve(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
+    match fs::metadata(path) {
+        Ok(metadata) => {
+            let is_link = fs::symlink_metadata(path)?.is_symlink();
+            Ok((
+                if is_link && metadata.is_file() { fs::canonicalize(path)? } else { path.into() },
+                Some(metadata),
+            ))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut target = PathBuf::from(path);
+            // A link to what does not exist yet; the system's own bound on links in links is 40.
+            for _ in 0..40 {
+                if !fs::symlink_metadata(&target).is_ok_and(|m| m.is_symlink()) {
+                    return Ok((target, None));
+                }
+                target = folder(&target).join(fs::read_link(&target)?);
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What is at `path` and takes bytes one after the other; `None` for a regular file.
+fn open_stream(path: &Path, there: &Metadata) -> Result<Option<File>> {
+    let failed = |e| Error::io(path, "open", e);
+    if there.is_file() {
+        return Ok(None);
+    }
+    if there.is_dir() {
+        return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+
+        use rustix::{
+            fs::{OFlags, fcntl_getfl, fcntl_setfl},
+            io::Errno,
+        };
+        let kind = there.file_type();
+        if kind.is_char_device() {
+            return OpenOptions::new().write(true).open(path).map(Some).map_err(failed);
+        }
+        if kind.is_fifo() {
+            let start = std::time::Instant::now();
+            let without_waiting = OFlags::NONBLOCK.bits() as i32;
+            let file = loop {
+                match OpenOptions::new().write(true).custom_flags(without_waiting).open(path) {
+                    Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {}
+                    opened => break opened.map_err(failed)?,
+                }
+                if start.elapsed() > PATIENCE {
+                    return Err(Error::format(
+                        path,
+                        "is a named pipe that nobody reads from; start what reads from it first, or name a file",
+                    ));
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            };
+            let flags = fcntl_getfl(&file).map_err(|e| failed(e.into()))?;
+            fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
+            return Ok(Some(file));
+        }
+    }
+    Err(Error::format(path, "is a disk or a socket, and an output is a file, a pipe or a character device"))
+}
+
+/// A file without a name in the folder of `target`; `None` where that is not possible, so that it is made beside instead.
+#[cfg(target_os = "linux")]
+fn open_unnamed(target: &Path, is_private: bool) -> Option<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let rights = if is_private { Mode::RUSR | Mode::WUSR } else { Mode::from_raw_mode(0o666) };
+    let file = open(folder(target), OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, rights).ok()?;
+    let file = File::from(file);
+    // It gets its name through /proc, which may not be there.
+    let is = |m: Metadata| Stamp::of(&m);
+    let named = fs::metadata(handle_name(&file)).ok().map(is)?;
+    named.is_same_file(&file.metadata().ok().map(is)?).then_some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_unnamed(_target: &Path, _is_private: bool) -> Option<File> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn handle_name(file: &File) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Name a file that has none.
+#[cfg(target_os = "linux")]
+fn give_name(file: &File, name: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    Ok(linkat(CWD, handle_name(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// A file under a name that nothing has.
+fn open_new(name: &Path, is_private: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_private { 0o600 } else { 0o666 });
+    options.open(name)
+}
+
+/// Give `file` the owner, where permitted, and the rights of the one it replaces.
+#[cfg(unix)]
+fn take_rights(file: &File, of: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (of.uid(), of.gid()) && fchown(file, Some(of.uid()), Some(of.gid())).is_err()
+    {
+        // Not ours to give away; the group may be.
+        let _ = fchown(file, None, Some(of.gid()));
+    }
+    file.set_permissions(fs::Permissions::from_mode(of.mode() & 0o777))
+}
+
+#[cfg(not(unix))]
+fn take_rights(_file: &File, _of: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    /// Both ways to write a file.
+    const WAYS: [fn(&Path) -> Result<NewFile>; 2] =
+        [|path| NewFile::create(path), |path| NewFile::create_beside(path)];
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn write(mut file: NewFile, bytes: &[u8]) -> Result<()> {
+        file.write_all(bytes).unwrap();
+        file.complete()?.publish()
+    }
+
+    #[test]
+    fn a_file_has_its_name_only_when_it_is_whole_and_nothing_is_left_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        for create in WAYS {
+            drop(create(&path).unwrap());
+            drop(create(&path).unwrap().complete().unwrap());
+            assert_eq!(names(dir.path()), [""; 0]);
+            write(create(&path).unwrap(), b"one").unwrap();
+            drop(create(&path).unwrap());
+            let mut half = create(&path).unwrap();
+            half.write_all(b"half").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"one");
+            drop(half);
+            write(create(&path).unwrap(), b"two").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"two");
+            assert_eq!(names(dir.path()), ["out"]);
+            fs::remove_file(&path).unwrap();
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let unnamed = NewFile::create(&path).unwrap();
+            let has_none = matches!(unnamed.place, Place::Unnamed { .. });
+            assert_eq!(names(dir.path()).len(), usize::from(!has_none));
+        }
+    }
+
+    #[test]
+    fn names_of_temporary_files_are_told_while_they_exist() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = || {
+            let mut told = Vec::new();
+            temporary_names(|name| told.push(String::from_utf8_lossy(name).into_owned()));
+            told.retain(|name| name.starts_with(dir.path().to_str().unwrap()));
+            told
+        };
+        let file = NewFile::create_beside(dir.path().join("out")).unwrap();
+        let [name] = &told()[..] else { panic!("{:?}", told()) };
+        let name = name.strip_suffix('\0').expect("a zero at the end");
+        assert_eq!([Path::new(name)], [dir.path().join(&names(dir.path())[0])]);
+        write(file, b"whole").unwrap();
+        assert_eq!(told(), [""; 0]);
+    }
+
+    #[test]
+    fn new_files_have_the_rights_of_new_files_and_replaced_ones_keep_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let usual = dir.path().join("usual");
+        fs::write(&usual, b"").unwrap();
+        for (at, create) in WAYS.into_iter().enumerate() {
+            let path = dir.path().join(at.to_string());
+            write(create(&path).unwrap(), b"one").unwrap();
+            assert_eq!(mode(&path), mode(&usual));
+            for rights in [0o600, 0o640, 0o666, 0o755] {
+                fs::set_permissions(&path, fs::Permissions::from_mode(rights)).unwrap();
+                let file = create(&path).unwrap();
+                assert_eq!(file.file().metadata().unwrap().mode() & 0o7777, rights, "before it has a name");
+                write(file, b"two").unwrap();
+                assert_eq!(mode(&path), rights);
+            }
+            // Only root may give files away.
+            if std::os::unix::fs::chown(&path, Some(12_345), Some(54_321)).is_ok() {
+                write(create(&path).unwrap(), b"three").unwrap();
+                let is = fs::metadata(&path).unwrap();
+                assert_eq!((is.uid(), is.gid(), is.len()), (12_345, 54_321, 5));
+            }
+        }
+    }
+
+    #[test]
+    fn symbolic_links_stay_and_what_they_name_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("there")).unwrap();
+        for create in WAYS {
+            let (link, chain) = (dir.path().join("link"), dir.path().join("chain"));
+            symlink("there/target", &link).unwrap();
+            symlink("link", &chain).unwrap();
+            // The target is first made, then replaced.
+            for bytes in [b"one", b"two"] {
+                write(create(&chain).unwrap(), bytes).unwrap();
+                assert_eq!(fs::read_link(&link).unwrap(), Path::new("there/target"));
+                assert_eq!(fs::read_link(&chain).unwrap(), Path::new("link"));
+                assert_eq!(fs::read(dir.path().join("there/target")).unwrap(), bytes);
+            }
+            assert_eq!(names(&dir.path().join("there")), ["target"]);
+            fs::remove_file(dir.path().join("there/target")).unwrap();
+            fs::remove_file(&link).unwrap();
+            fs::remove_file(&chain).unwrap();
+        }
+        symlink("round", dir.path().join("round")).unwrap();
+        assert!(NewFile::create(dir.path().join("round")).is_err(), "a link to itself");
+    }
+
+    #[test]
+    fn places_that_cannot_hold_a_file_are_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for create in WAYS {
+            for (path, word) in [
+                (dir.path().join("missing/out"), "No such file"),
+                (dir.path().to_owned(), "directory"),
+                (dir.path().join("n".repeat(300)), "name too long"),
+                (socket.clone(), "socket"),
+                // A folder in which not even root makes files.
+                ("/proc/out".into(), "No such file"),
+            ] {
+                let said = create(&path).unwrap_err().to_string();
+                assert!(said.contains(word), "{said}");
+            }
+            // The longest name there is leaves no room for an ending.
+            let longest = dir.path().join("n".repeat(255));
+            for bytes in [b"one", b"two"] {
+                write(create(&longest).unwrap(), bytes).unwrap();
+                assert_eq!(fs::read(&longest).unwrap(), bytes);
+            }
+            fs::remove_file(&longest).unwrap();
+        }
+        assert_eq!(names(dir.path()), ["socket"]);
+    }
+
+    #[test]
+    fn devices_and_pipes_are_written_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let null = fs::metadata("/dev/null").unwrap();
+        let mut file = NewFile::create("/dev/null").unwrap();
+        assert!(file.is_stream());
+        file.write_all(b"gone").unwrap();
+        file.complete().unwrap().publish().unwrap();
+        assert_eq!(fs::metadata("/dev/null").unwrap().rdev(), null.rdev());
+
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        write(NewFile::create(&pipe).unwrap(), b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo_here());
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::write(pipe, b"back").unwrap()
+        });
+        assert_eq!(read_whole(&pipe, 4).unwrap(), b"back");
+        writer.join().unwrap();
+    }
+
+    trait IsFifo {
+        fn is_fifo_here(&self) -> bool;
+    }
+
+    impl IsFifo for fs::FileType {
+        fn is_fifo_here(&self) -> bool {
+            std::os::unix::fs::FileTypeExt::is_fifo(self)
+        }
+    }
+
+    #[test]
+    fn a_pipe_without_anybody_at_its_other_end_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let (reads, writes) = std::thread::scope(|scope| {
+            let reads = scope.spawn(|| read_whole(&pipe, 4).unwrap_err().to_string());
+            let other = dir.path().join("other");
+            rustix::fs::mknodat(rustix::fs::CWD, &other, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+                .unwrap();
+            let writes = NewFile::create(&other).unwrap_err().to_string();
+            (reads.join().unwrap(), writes)
+        });
+        assert!(reads.contains("nobody writes to"), "{reads}");
+        assert!(writes.contains("nobody reads from"), "{writes}");
+    }
+
+    #[test]
+    fn rewritten_files_are_told_from_renamed_and_removed_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let opened = || {
+            fs::write(&path, b"before").unwrap();
+            let file = File::open(&path).unwrap();
+            let stamp = Stamp::of_file(&file, &path).unwrap();
+            // Longer than one tick of the file system's clock.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            (file, stamp)
+        };
+        let (file, stamp) = opened();
+        stamp.check(&file, &path).unwrap();
+        stamp.check_path(&path).unwrap();
+
+        let put_back = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, b"after!").unwrap();
+        assert!(stamp.check(&file, &path).unwrap_err().to_string().contains("written at"));
+        File::options().write(true).open(&path).unwrap().set_modified(put_back).unwrap();
+        let said = stamp.check(&file, &path).unwrap_err().to_string();
+        assert!(said.contains("time put back"), "{said}");
+
+        let (file, stamp) = opened();
+        File::options().write(true).open(&path).unwrap().set_len(3).unwrap();
+        assert!(stamp.check(&file, &path).unwrap_err().to_string().contains("6 bytes"));
+
+        let (file, stamp) = opened();
+        fs::hard_link(&path, dir.path().join("second name")).unwrap();
+        stamp.check(&file, &path).unwrap();
+
+        let (file, stamp) = opened();
+        fs::remove_file(&path).unwrap();
+        stamp.check(&file, &path).unwrap();
+        stamp.check_path(&path).unwrap();
+        fs::write(&path, b"another").unwrap();
+        stamp.check(&file, &path).unwrap();
+        assert!(stamp.check_path(&path).unwrap_err().to_string().contains("another file"));
+    }
+}
