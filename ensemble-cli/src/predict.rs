@@ -26,6 +26,7 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
     start_threads(None)?;
     let mut others = vec![a.source.table.as_path(), a.model.as_path()];
     others.extend(a.spec.as_deref());
+    output::check(&a.out, &others)?;
     let format = output::format(&a.out, &[("npy", Format::Npy), ("csv", Format::Csv)])?;
     let out = output::create(&a.out, &others)?;
     let model = FittedEnsemble::load(&a.model, &registry())?;
