@@ -66,7 +66,7 @@ pub use plan::Plan;
 pub use quote::{quoted, quoted_list};
 pub use record::{Array, Record};
 pub use registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry, TableOpener};
-pub use root::Root;
+pub use root::{Root, elastic_net_gap};
 pub use rows::{FoldView, Rows};
 pub use score::{ClassScores, Scores};
 pub use stack::on_stack;

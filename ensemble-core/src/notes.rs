@@ -20,16 +20,18 @@ const MANY_NUMBERS: usize = 30;
 ///
 /// ```
 /// use ensemble_core::Convergence;
-/// let classes = [Convergence::new(12, Some(1e-6), true), Convergence::new(100, Some(0.3), false)];
+/// let classes = [Convergence::new(12, 1e-6, true), Convergence::new(100, 0.3, false)];
 /// let all = classes.into_iter().reduce(Convergence::and).expect("two classes");
-/// assert_eq!(all, Convergence::new(112, Some(0.3), false));
+/// assert_eq!(all, Convergence::new(112, 0.3, false));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Convergence {
-    /// Steps made: sweeps, iterations or rounds, as the learner's parameter for the most of them counts.
-    pub steps: u64,
-    /// What the learner's rule to stop looked at last, in that rule's units; smaller is nearer. Absent where a solver tells nothing.
+    /// Steps made: sweeps, iterations or rounds, as the learner's parameter for the most of them counts. Absent where a solver does
+    /// not tell.
+    pub steps: Option<u64>,
+    /// What the learner's rule to stop looked at last, in that rule's units, which the learner's docs give; smaller is nearer. Absent
+    /// where a solver tells nothing.
     pub gap: Option<f64>,
     /// Whether the rule was met.
     pub converged: bool,
@@ -37,15 +39,15 @@ pub struct Convergence {
 
 impl Convergence {
     /// After `steps` steps, `gap` from the end.
-    pub fn new(steps: u64, gap: Option<f64>, converged: bool) -> Self {
-        Self { steps, gap, converged }
+    pub fn new(steps: impl Into<Option<u64>>, gap: impl Into<Option<f64>>, converged: bool) -> Self {
+        Self { steps: steps.into(), gap: gap.into(), converged }
     }
 
     /// Of a model with two parts that were fitted one after the other: all steps, the larger gap, and whether both converged.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
-            steps: self.steps + other.steps,
+            steps: self.steps.into_iter().chain(other.steps).reduce(|a, b| a + b),
             gap: self.gap.into_iter().chain(other.gap).reduce(f64::max),
             converged: self.converged && other.converged,
         }
@@ -105,11 +107,14 @@ impl Note {
     /// That a learner's fits did not converge, if any did not.
     pub(crate) fn not_converged(layer: usize, learner: &str, fits: &[FitConvergence]) -> Option<Self> {
         let open = || fits.iter().filter(|f| !f.convergence.converged);
-        let steps = open().map(|f| f.convergence.steps).max()?;
+        open().next()?;
+        let steps = open().filter_map(|f| f.convergence.steps).max();
         let gap = open().filter_map(|f| f.convergence.gap).reduce(f64::max);
-        let gap = gap.map_or(String::new(), |gap| format!(", gap {gap:.1e}"));
+        let told = [steps.map(|steps| format!("{steps} steps")), gap.map(|gap| format!("gap {gap:.1e}"))];
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
         let text = format!(
-            "learner '{}' (layer {layer}) did not converge {}: {steps} steps{gap}; raise its max_iter or tol, or scale \
+            "learner '{}' (layer {layer}) did not converge {}{told}; raise its max_iter or tol, or scale \
              its columns",
             quoted(learner),
             fits_in_words(open().map(|f| f.fold)),

@@ -7,14 +7,15 @@
 //!
 //! Faults of linfa-elasticnet 0.8.1 handled here: X is not centred (`algorithm.rs:514-532`); a column whose sum of squares is
 //! below 2.2e-16 is passed over in silence (`:290`), which is an error here; the duality gap of a ridge never closes
-//! (`:408-436`), so it always runs `max_iter` sweeps, and is checked for its optimum here; `MultiTaskElasticNet::predict`
+//! (`:408-436`), so it always runs `max_iter` sweeps, and whether it converged is told by the slope left; `MultiTaskElasticNet::predict`
 //! allocates n x n (`:153-156`), and is never called.
 
 use std::sync::Arc;
 
 use ensemble_core::{
-    AffineShape, BLOCK_ROWS, Error, ErrorKind, FitCost, Fitted, LinearForm, LinearModel, MOMENTS, MergeFit,
-    Moments, Registry, Result, Root, Shape, Statistic, StatisticContext, Statistics,
+    AffineShape, BLOCK_ROWS, Convergence, Error, ErrorKind, FitCost, Fitted, LinearForm, LinearModel,
+    MOMENTS, MergeFit, Moments, Registry, Result, Root, Shape, Statistic, StatisticContext, Statistics,
+    elastic_net_gap,
     parameter::{at_least, not_negative, zero_to_one},
 };
 use linfa::{DatasetBase, traits::Fit};
@@ -76,6 +77,7 @@ impl Descent {
         let noise = |j: usize| if intercept { 8.0 * f64::EPSILON * moments.x_mean()[j] } else { 0.0 };
         let kept: Vec<usize> = (0..p).filter(|j| own(*j) > n * noise(*j) * noise(*j)).collect();
         let mut coefficients = vec![0.0; p];
+        let mut convergence = Convergence::new(0, 0.0, true);
         if !kept.is_empty() {
             let root = root_of(&moments, &kept, intercept);
             let rows = root.nrows() as f64;
@@ -84,7 +86,8 @@ impl Descent {
                 Objective::Mean | Objective::MultiTask => (root.scaled((rows / n).sqrt()), self.penalty),
                 Objective::Sum => (root, self.penalty / rows),
             };
-            let solved = Self { penalty, ..self }.solve(kind, &root, &kept, objective)?;
+            let solved;
+            (solved, convergence) = Self { penalty, ..self }.solve(kind, &root, &kept, objective)?;
             kept.iter().zip(&solved).for_each(|(j, w)| coefficients[*j] = *w);
         }
         let level = if intercept {
@@ -93,10 +96,16 @@ impl Descent {
             0.0
         };
         finite(kind, "coefficients", coefficients.iter().chain([&level]))?;
-        Ok(Fitted::Model(Arc::new(LinearModel::new(kind, coefficients, level))))
+        Ok(Fitted::Model(Arc::new(LinearModel::new(kind, coefficients, level).with_convergence(convergence))))
     }
 
-    fn solve(&self, kind: &str, root: &Root, kept: &[usize], objective: Objective) -> Result<Array1<f64>> {
+    fn solve(
+        &self,
+        kind: &str,
+        root: &Root,
+        kept: &[usize],
+        objective: Objective,
+    ) -> Result<(Array1<f64>, Convergence)> {
         let x = array_view(root.x())?;
         let y = ArrayView1::from(root.y());
         for (column, j) in x.columns().into_iter().zip(kept) {
@@ -107,7 +116,7 @@ impl Descent {
                 )));
             }
         }
-        let w = if objective == Objective::MultiTask {
+        let (w, steps) = if objective == Objective::MultiTask {
             let params = linfa_elasticnet::MultiTaskElasticNetParams::<f64>::new()
                 .with_intercept(false)
                 .penalty(self.penalty)
@@ -115,7 +124,7 @@ impl Descent {
                 .tolerance(self.tol)
                 .max_iterations(self.max_iter as u32);
             let model = params.fit(&DatasetBase::new(x, y.insert_axis(Axis(1)))).map_err(refused(kind))?;
-            Array1::from_iter(model.hyperplane().iter().copied())
+            (Array1::from_iter(model.hyperplane().iter().copied()), model.n_steps())
         } else {
             let params = linfa_elasticnet::ElasticNetParams::<f64>::new()
                 .with_intercept(false)
@@ -124,24 +133,25 @@ impl Descent {
                 .tolerance(self.tol)
                 .max_iterations(self.max_iter as u32);
             let model = params.fit(&DatasetBase::new(x, y)).map_err(refused(kind))?;
-            Array1::from_iter(model.hyperplane().iter().copied())
+            (Array1::from_iter(model.hyperplane().iter().copied()), model.n_steps())
         };
-        if objective == Objective::Sum {
+        let (l1, l2) = (self.l1_ratio * self.penalty, (1.0 - self.l1_ratio) * self.penalty);
+        let (l1, l2, squares) = (l1 * root.nrows() as f64, l2 * root.nrows() as f64, y.dot(&y));
+        let gap = if objective == Objective::Sum {
             let rest = &y - &x.dot(&w);
-            let l2 = self.penalty * root.nrows() as f64;
-            let scale = y.dot(&y).sqrt();
-            for (j, column) in x.columns().into_iter().enumerate() {
-                let slope = column.dot(&rest) - l2 * w[j];
-                let bound = self.tol * (column.dot(&column).sqrt() + l2.sqrt()) * scale;
-                if slope.abs() > bound {
-                    return Err(Error::unsupported(format!(
-                        "{kind}: {} sweeps do not reach tol={}; scale the columns first, or raise max_iter",
-                        self.max_iter, self.tol
-                    )));
-                }
-            }
-        }
-        Ok(w)
+            let slopes = x.columns().into_iter().zip(&w).map(|(column, w)| {
+                let slope = column.dot(&rest) - l2 * w;
+                let length = (column.dot(&column).sqrt() + l2.sqrt()) * squares.sqrt();
+                if length > 0.0 { slope.abs() / length } else { 0.0 }
+            });
+            slopes.fold(0.0, f64::max)
+        } else {
+            // linfa's own is not that of its last sweep.
+            let (gap, _) =
+                elastic_net_gap(|row, j| x[(row, j)], root.y(), w.as_slice().unwrap_or_default(), l1, l2);
+            if squares > 0.0 { gap / squares } else { 0.0 }
+        };
+        Ok((w, Convergence::new(u64::from(steps), gap, gap <= self.tol)))
     }
 }
 
@@ -238,8 +248,8 @@ parameters! {
     /// Least squares with l1 and l2 penalties, by linfa's `ElasticNet`: minimises ||y - Xb - b0||^2 / (2n)
     /// + alpha l1_ratio |b| + alpha (1 - l1_ratio) ||b||^2 / 2, scikit-learn's `ElasticNet`.
     ///
-    /// Merges: see the [crate's README](crate) for how n rows become p + 1. A fit that reaches `max_iter` returns the model it
-    /// has, as scikit-learn's does.
+    /// Merges: see the [crate's README](crate) for how n rows become p + 1. The model's convergence tells sweeps and the duality gap
+    /// over y'y.
     ElasticNet: Learner = "linfa.elastic_net", "linfa-elasticnet 0.8.1" {
         alpha "alpha" ["penalty"]: f64 = 1.0, "1.0", "weight of the penalties";
         l1_ratio "l1_ratio" []: f64 = 0.5, "0.5", "share of the l1 penalty, 0 to 1";
@@ -265,8 +275,8 @@ parameters! {
     /// linfa's elastic net with the l2 penalty alone, in the units of scikit-learn's `Ridge`: minimises ||y - Xb - b0||^2
     /// + alpha ||b||^2.
     ///
-    /// linfa's stopping test never holds for it, so `max_iter` sweeps are made, of p + 1 rows each. Where the optimum is not
-    /// reached to `tol` by then, the fit is an error: columns of very different scale, or nearly dependent ones.
+    /// linfa's stopping test never holds for it, so `max_iter` sweeps are made, of p + 1 rows each. It has converged when the slope left
+    /// is at most `tol`; columns of very different scale, or nearly dependent ones, keep it from that.
     Ridge: Learner = "linfa.ridge", "linfa-elasticnet 0.8.1" {
         alpha "alpha" ["penalty"]: f64 = 1.0, "1.0", "weight of the squared coefficients";
         fit_intercept "fit_intercept" ["with_intercept"]: bool = true, "true", "whether to fit an intercept";

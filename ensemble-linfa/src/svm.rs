@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts, PresentClasses,
-    Record, Registry, Result, Shape, Train,
+    Access, Convergence, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts,
+    PresentClasses, Record, Registry, Result, Shape, Train,
     parameter::{self, not_negative, positive},
 };
 use linfa::{
@@ -164,19 +164,22 @@ struct Machine {
     /// Support vectors, row by row; one row of coefficients for the linear kernel, with alpha 1.
     vectors: Vec<f64>,
     rho: f64,
+    convergence: Option<Convergence>,
 }
 
 impl Machine {
     const RECORD: &'static str = "linfa.support_vectors";
 
-    /// From linfa's: `alpha` of every row, and the score of a row without rho.
+    /// From linfa's: `alpha` of every row, the score of a row without rho, and what it says of its end.
     fn new(
         kind: &str,
         kernel: Kernel,
         x: ArrayView2<'_, f64>,
         (alpha, rho): (&[f64], f64),
         score: impl Fn(&Array1<f64>) -> f64,
+        said: &str,
     ) -> Result<Self> {
+        let convergence = ended(said);
         let n_inputs = x.ncols();
         let machine = if kernel == Kernel::Linear {
             // The score of a unit vector is its coefficient, exactly.
@@ -187,7 +190,7 @@ impl Machine {
                 vectors.push(score(&unit));
                 unit[j] = 0.0;
             }
-            Self { kernel, n_inputs, alpha: vec![1.0], vectors, rho }
+            Self { kernel, n_inputs, alpha: vec![1.0], vectors, rho, convergence }
         } else {
             let support = |a: &f64| a.abs() > 100.0 * f64::EPSILON;
             let kept = alpha.iter().filter(|a| support(a)).count();
@@ -197,7 +200,7 @@ impl Machine {
                 vectors.extend(row.iter());
                 alphas.push(*a);
             }
-            Self { kernel, n_inputs, alpha: alphas, vectors, rho }
+            Self { kernel, n_inputs, alpha: alphas, vectors, rho, convergence }
         };
         finite(kind, "support", machine.alpha.iter().chain(&machine.vectors).chain([&machine.rho]))?;
         Ok(machine)
@@ -237,7 +240,8 @@ impl Machine {
         };
         let (n_inputs, alpha) = (record.count("columns")?, record.array("alpha")?.data.clone());
         let vectors = values(record, "vectors", alpha.len() * n_inputs)?;
-        Ok(Self { kernel, n_inputs, alpha, vectors, rho: values(record, "rho", 1)?[0] })
+        let rho = values(record, "rho", 1)?[0];
+        Ok(Self { kernel, n_inputs, alpha, vectors, rho, convergence: None })
     }
 }
 
@@ -254,12 +258,27 @@ impl RowModel for Machine {
         out[0] = self.score(row.iter());
     }
 
+    fn convergence(&self) -> Option<Convergence> {
+        self.convergence
+    }
+
     fn bytes(&self) -> u64 {
         Machine::bytes(self) as u64
     }
 
     fn to_record(&self) -> Result<Record> {
         Ok(Machine::to_record(self))
+    }
+}
+
+/// How linfa's solver ended, of which only the text of a fitted machine tells: "Exited after 12 iterations with obj = ..", or "Reached
+/// maximal iterations 12 with ..".
+fn ended(said: &str) -> Option<Convergence> {
+    let steps = said.split_whitespace().find_map(|word| word.parse::<u64>().ok())?;
+    match said.split_whitespace().next()? {
+        "Exited" => Some(Convergence::new(steps, None, true)),
+        "Reached" => Some(Convergence::new(steps, None, false)),
+        _ => None,
     }
 }
 
@@ -322,10 +341,17 @@ impl Estimator for Svr {
             .c_svr(self.c * factor, Some(self.epsilon))
             .fit(&DatasetBase::new(x, y))
             .map_err(refused(Self::KIND))?;
-        let machine =
-            Machine::new(Self::KIND, kernel, x, (&fitted.alpha, fitted.rho), |row| fitted.weighted_sum(row))?;
+        let machine = Machine::new(
+            Self::KIND,
+            kernel,
+            x,
+            (&fitted.alpha, fitted.rho),
+            |row| fitted.weighted_sum(row),
+            &fitted.to_string(),
+        )?;
         Ok(if kernel == Kernel::Linear {
-            Arc::new(LinearModel::new(Self::KIND, machine.vectors, -machine.rho)) as Arc<dyn Model>
+            let model = LinearModel::new(Self::KIND, machine.vectors, -machine.rho);
+            Arc::new(model.with_convergence(machine.convergence)) as Arc<dyn Model>
         } else {
             Arc::new(ByRow(machine))
         })
@@ -356,8 +382,14 @@ impl Svc {
     ) -> Result<(Machine, [f64; 2])> {
         let params = kernel.set(SvmParams::<f64, bool>::new().eps(self.tol)).pos_neg_weights(c, c);
         let fitted = params.fit(&DatasetBase::new(x, labels.view())).map_err(refused(Self::KIND))?;
-        let machine =
-            Machine::new(Self::KIND, kernel, x, (&fitted.alpha, fitted.rho), |row| fitted.weighted_sum(row))?;
+        let machine = Machine::new(
+            Self::KIND,
+            kernel,
+            x,
+            (&fitted.alpha, fitted.rho),
+            |row| fitted.weighted_sum(row),
+            &fitted.to_string(),
+        )?;
         drop(fitted);
         if !self.probability {
             return Ok((machine, [0.0; 2]));
@@ -488,6 +520,10 @@ impl RowModel for SvcModel {
             scores[best] = 1.0;
         }
         self.present.spread(&scores, out);
+    }
+
+    fn convergence(&self) -> Option<Convergence> {
+        self.machines.iter().filter_map(|m| m.convergence).reduce(Convergence::and)
     }
 
     fn bytes(&self) -> u64 {

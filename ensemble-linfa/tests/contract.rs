@@ -3,7 +3,7 @@
 
 mod support;
 
-use ensemble_core::{Access, ErrorKind, MatRef, Order, Predicts, Record};
+use ensemble_core::{Access, Built, ErrorKind, MatRef, Order, Predicts, Record};
 use support::*;
 
 const N: usize = 160;
@@ -207,5 +207,36 @@ fn each_kind_tells_the_engine_how_it_takes_rows() {
                 assert!(registry().build(&text).is_ok(), "{text}");
             }
         }
+    }
+}
+
+#[test]
+fn learners_that_iterate_tell_how_they_ended_and_one_that_was_stopped_is_no_error() {
+    // A fit at the defaults, and one that is stopped before its end.
+    for (kind, stopped) in [
+        ("linfa.lasso:alpha=0.001", Some("max_iter=2,tol=1e-9")),
+        ("linfa.elastic_net:alpha=0.001", Some("max_iter=2,tol=1e-9")),
+        ("linfa.multi_task_elastic_net:alpha=0.001", Some("max_iter=2,tol=1e-9")),
+        ("linfa.ridge:alpha=1.0", Some("max_iter=1,tol=1e-12")),
+        ("linfa.tweedie_regressor:power=0", Some("max_iter=1,tol=1e-9")),
+        ("linfa.tweedie_regressor:power=1", Some("max_iter=1,tol=1e-9")),
+        ("linfa.svr:kernel=linear", None),
+        ("linfa.svr:kernel=rbf", None),
+        ("linfa.svc:kernel=rbf", None),
+    ] {
+        let build = |text: &str| match registry().build(text).unwrap() {
+            Built::Learner(learner) => learner,
+            Built::Transformer(_) => unreachable!(),
+        };
+        let learner = build(kind);
+        let p = 4;
+        let (x, y, k) = data_for(kind.split(':').next().unwrap(), &*learner, N);
+        let x = c_order(&x, N, p);
+        let ended =
+            fit(&*learner, x, &y, k).unwrap().convergence().unwrap_or_else(|| panic!("{kind}: nothing told"));
+        assert!(ended.converged, "{kind}: {ended:?}");
+        let Some(parameters) = stopped else { continue };
+        let ended = fit(&*build(&format!("{kind},{parameters}")), x, &y, k).unwrap().convergence().unwrap();
+        assert!(!ended.converged && ended.gap.is_some(), "{kind}: {ended:?}");
     }
 }

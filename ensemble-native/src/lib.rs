@@ -5,6 +5,7 @@
 //! fits cost one pass over the data. Parameters bear scikit-learn's names, defaults and meaning.
 //! With the feature `lapack`, factorizations are LAPACK's; results then agree to rounding, not to the bit.
 
+mod active_set;
 mod coordinate_descent;
 mod dense;
 mod learner;

@@ -10,7 +10,7 @@ use ensemble_core::{
 use crate::{
     dense::{Cholesky, Matrix, dot, min_norm_solve, norm2, r_factor, solve_upper, upper_condition},
     learner::linear_estimator,
-    nonnegative::{ActiveSet, Constraint},
+    nonnegative::fit_nonnegative,
     tsqr::{TSQR, TsqrStatistic},
 };
 
@@ -81,8 +81,9 @@ impl<'a> NormalEquations<'a> {
         self.xy.len()
     }
 
-    /// Solve (X'X + alpha I) b = X'y by Cholesky; `None` when that would lose too many digits.
-    fn solve(&self, alpha: f64, max_condition: f64) -> Option<Vec<f64>> {
+    /// X'X + alpha I in units of columns of length 1, factored, and those units; `None` when its condition is beyond
+    /// `max_condition`.
+    fn factor(&self, alpha: f64, max_condition: f64) -> Option<(Cholesky, Vec<f64>)> {
         let p = self.ncols();
         let scale: Vec<f64> = (0..p)
             .map(|j| {
@@ -107,6 +108,17 @@ impl<'a> NormalEquations<'a> {
         if condition.is_nan() || condition > max_condition {
             return None;
         }
+        Some((cholesky, scale))
+    }
+
+    /// Whether the condition of X'X + alpha I, columns of length 1, is at most `max_condition`.
+    pub(crate) fn is_well_conditioned(&self, alpha: f64, max_condition: f64) -> bool {
+        self.factor(alpha, max_condition).is_some()
+    }
+
+    /// Solve (X'X + alpha I) b = X'y by Cholesky; `None` when that would lose too many digits.
+    fn solve(&self, alpha: f64, max_condition: f64) -> Option<Vec<f64>> {
+        let (cholesky, scale) = self.factor(alpha, max_condition)?;
         let mut b: Vec<f64> = self.xy.iter().zip(&scale).map(|(c, s)| c * s).collect();
         cholesky.solve(&mut b);
         b.iter_mut().zip(&scale).for_each(|(b, s)| *b *= s);
@@ -172,13 +184,17 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
     Ok((coefficients, intercept))
 }
 
+/// The condition number up to which so many rows are fitted from products.
+pub(crate) fn condition_limit(nrows: f64) -> f64 {
+    if nrows <= BLOCK_ROWS as f64 { MAX_CONDITION_SMALL } else { MAX_CONDITION }
+}
+
 /// From moments, or from the R factor where those do not suffice.
 fn fit_squares(kind: &str, statistics: &Statistics, fit_intercept: bool, alpha: f64) -> Result<Fitted> {
     let moments = statistics.get::<Moments>(&MOMENTS)?;
     let equations = NormalEquations::new(&moments, fit_intercept)?;
     // The rule looks at these statistics alone, never at which others are there: what other learners ask for changes no bit.
-    let limit = if moments.nrows() <= BLOCK_ROWS as f64 { MAX_CONDITION_SMALL } else { MAX_CONDITION };
-    if let Some(coefficients) = equations.solve(alpha, limit) {
+    if let Some(coefficients) = equations.solve(alpha, condition_limit(moments.nrows())) {
         return Ok(Fitted::Model(Arc::new(equations.model(kind, coefficients))));
     }
     if !statistics.has(&TSQR) {
@@ -197,6 +213,13 @@ pub(crate) fn product_cost(train: Shape, blocks: usize) -> FitCost {
         peak_bytes: (8 * (d * d * (depth + 5) + blocks * BLOCK_ROWS.min(train.nrows) * d)) as u64,
         model_bytes: (8 * train.ncols + size_of::<LinearModel>()) as u64,
     }
+}
+
+/// [`product_cost`] with the R factor's blocks, and with few rows that stand for all and an active set on them.
+pub(crate) fn few_rows_cost(train: Shape) -> FitCost {
+    let d = (train.ncols + 1) as u64;
+    let cost = product_cost(train, 2);
+    FitCost { peak_bytes: cost.peak_bytes + 48 * d * d, ..cost }
 }
 
 /// Statistics of the linear family.
@@ -245,7 +268,7 @@ impl LinearRegression {
     }
 
     /// Whether coefficients are kept from being negative; then solved by the active set of
-    /// [`NonNegativeLeastSquares`](crate::NonNegativeLeastSquares), from moments alone.
+    /// [`NonNegativeLeastSquares`](crate::NonNegativeLeastSquares).
     #[must_use]
     pub fn positive(mut self, positive: bool) -> Self {
         self.positive = positive;
@@ -259,7 +282,7 @@ impl Default for LinearRegression {
     }
 }
 
-linear_estimator!(LinearRegression, |train| product_cost(train, 2));
+linear_estimator!(LinearRegression, few_rows_cost);
 
 impl MergeFit for LinearRegression {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
@@ -272,10 +295,7 @@ impl MergeFit for LinearRegression {
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
         if self.positive {
-            let moments = statistics.get::<Moments>(&MOMENTS)?;
-            let equations = NormalEquations::new(&moments, self.fit_intercept)?;
-            let set = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative);
-            return Ok(Fitted::Model(Arc::new(set.model(&equations, Self::KIND))));
+            return fit_nonnegative(Self::KIND, statistics, self.fit_intercept);
         }
         fit_squares(Self::KIND, statistics, self.fit_intercept, 0.0)
     }

@@ -3,236 +3,69 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    AffineShape, Built, Convergence, Fitted, Kind, LinearModel, MOMENTS, MergeFit, Moments, Parameter,
-    Registry, Result, Statistic, StatisticContext, Statistics,
+    AffineShape, Built, Fitted, Kind, LinearModel, MOMENTS, MergeFit, Moments, Parameter, Registry, Result,
+    Statistic, StatisticContext, Statistics,
 };
 
 use crate::{
-    dense::{Matrix, add_scaled, dot},
+    active_set::{FewRows, Sign, Solution},
+    dense::dot,
     learner::linear_estimator,
-    linear::{NormalEquations, moments_of, product_cost},
+    linear::{condition_limit, few_rows_cost, moments_of},
+    tsqr::{TSQR, TsqrStatistic},
 };
 
-/// What the weights must obey besides not being negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Constraint {
-    NonNegative,
-    /// They sum to 1.
-    Simplex,
+/// Fit from moments, by `solve` on few rows made of them, or on the R factor where those rows keep too few digits, as
+/// `are_enough` tells of the rows and a solution.
+pub(crate) fn fit_on_few_rows(
+    kind: &str,
+    statistics: &Statistics,
+    fit_intercept: bool,
+    solve: impl Fn(&FewRows) -> Solution,
+    are_enough: impl Fn(&FewRows, &Solution) -> bool,
+) -> Result<Fitted> {
+    let moments = statistics.get::<Moments>(&MOMENTS)?;
+    // The rule looks at these statistics alone, never at which others are there: what other learners ask for changes no bit.
+    if let Some(rows) = FewRows::of_moments(&moments)? {
+        let solution = solve(&rows);
+        if are_enough(&rows, &solution) {
+            return Ok(model(kind, solution, fit_intercept.then(|| (moments.x_mean(), moments.y_mean()))));
+        }
+    }
+    if !statistics.has(&TSQR) {
+        return Ok(Fitted::Needs(vec![Box::new(TsqrStatistic::new(moments.ncols()))]));
+    }
+    let state = statistics.get::<TsqrStatistic>(&TSQR)?;
+    let solution = solve(&FewRows::of_tsqr(&state));
+    Ok(model(kind, solution, fit_intercept.then(|| (state.x_mean(), state.y_mean()))))
 }
 
-/// Minimise w'Mw / 2 - b'w over w >= 0, or w'Mw / 2 over w >= 0 with sum 1.
-///
-/// Lawson and Hanson, "Solving Least Squares Problems" (1974), chapter 23; on the simplex the same steps are Wolfe's,
-/// "Finding the nearest point in a polytope", Math. Program. 11 (1976). A weight whose column depends on those already in
-/// use, to within rounding, is left out, so duplicates share nothing and nothing is divided by zero.
-pub(crate) struct ActiveSet {
-    m: Matrix,
-    b: Vec<f64>,
-    /// Weights are in units of this.
-    scale: Vec<f64>,
-    constraint: Constraint,
-    /// Slopes below this are zero.
-    tolerance: f64,
+fn model(kind: &str, solution: Solution, means: Option<(&[f64], f64)>) -> Fitted {
+    let Solution { coefficients, convergence } = solution;
+    let intercept = means.map_or(0.0, |(x, y)| y - dot(&coefficients, x));
+    Fitted::Model(Arc::new(LinearModel::new(kind, coefficients, intercept).with_convergence(convergence)))
 }
 
-impl ActiveSet {
-    /// `b` is not read on the simplex.
-    pub(crate) fn new(gram: &Matrix, b: &[f64], constraint: Constraint) -> Self {
-        let k = gram.ncols();
-        let mut m = gram.clone();
-        let (mut scale, mut b) = (vec![1.0; k], Vec::from(b));
-        match constraint {
-            Constraint::NonNegative => {
-                for (j, s) in scale.iter_mut().enumerate() {
-                    *s = if gram[(j, j)] > 0.0 { 1.0 / gram[(j, j)].sqrt() } else { 0.0 };
-                }
-                for j in 0..k {
-                    let sj = scale[j];
-                    m.column_mut(j).iter_mut().zip(&scale).for_each(|(v, si)| *v *= si * sj);
-                    b[j] *= sj;
-                }
-            }
-            Constraint::Simplex => {
-                // Adding t to every element adds t to the objective and makes independent what is affinely independent.
-                let t = (0..k).map(|j| gram[(j, j)]).sum::<f64>() / k.max(1) as f64;
-                let t = if t > 0.0 { t } else { 1.0 };
-                (0..k).for_each(|j| m.column_mut(j).iter_mut().for_each(|v| *v += t));
-                b.fill(1.0);
-            }
-        }
-        let largest = match constraint {
-            Constraint::NonNegative => b.iter().fold(0.0_f64, |a, v| a.max(v.abs())),
-            Constraint::Simplex => (0..k).map(|j| m[(j, j)]).fold(0.0, f64::max),
-        };
-        let tolerance = 16.0 * (k + 1) as f64 * f64::EPSILON * largest;
-        Self { m, b, scale, constraint, tolerance }
-    }
-
-    /// The model whose coefficients are the weights.
-    pub(crate) fn model(&self, equations: &NormalEquations<'_>, kind: &str) -> LinearModel {
-        let (weights, convergence) = self.solve();
-        equations.model(kind, weights).with_convergence(convergence)
-    }
-
-    /// The weights, and after how many rounds; the gap is the steepest slope left over its tolerance.
-    pub(crate) fn solve(&self) -> (Vec<f64>, Convergence) {
-        let k = self.b.len();
-        let mut w = vec![0.0; k];
-        let mut used = Factor::default();
-        if self.constraint == Constraint::Simplex {
-            let best = (0..k).min_by(|i, j| self.m[(*i, *i)].total_cmp(&self.m[(*j, *j)]));
-            let Some(best) = best else { return (w, Convergence::new(0, None, true)) };
-            w[best] = 1.0;
-            used.add(&self.m, best);
-        }
-        let mut refused = vec![false; k];
-        // Every round lowers the objective, so no set comes back, but for rounding; the guard ends what rounding keeps alive.
-        let (mut rounds, mut gap, mut converged) = (0, None, false);
-        while rounds < 10 * (k as u64 + 1) {
-            rounds += 1;
-            let mut product = vec![0.0; k];
-            used.columns.iter().for_each(|j| add_scaled(&mut product, w[*j], self.m.column(*j)));
-            let level = match self.constraint {
-                Constraint::NonNegative => 0.0,
-                Constraint::Simplex => dot(&w, &product),
-            };
-            let slope = |j: usize| match self.constraint {
-                Constraint::NonNegative => self.b[j] - product[j],
-                Constraint::Simplex => level - product[j],
-            };
-            let candidates =
-                (0..k).filter(|j| !refused[*j] && self.scale[*j] > 0.0 && !used.columns.contains(j));
-            let steepest = candidates.clone().map(slope).fold(0.0, f64::max);
-            gap = (self.tolerance > 0.0).then_some(steepest / self.tolerance);
-            let Some(next) = candidates
-                .filter(|j| slope(*j) > self.tolerance)
-                .max_by(|i, j| slope(*i).total_cmp(&slope(*j)).then(j.cmp(i)))
-            else {
-                converged = true;
-                break;
-            };
-            if !used.add(&self.m, next) {
-                refused[next] = true;
-                continue;
-            }
-            if !self.settle(&mut used, &mut w, next) {
-                refused[next] = true;
-                continue;
-            }
-            refused.fill(false);
-        }
-        w.iter_mut().zip(&self.scale).for_each(|(w, s)| *w *= s);
-        if self.constraint == Constraint::Simplex {
-            let sum: f64 = w.iter().sum();
-            w.iter_mut().for_each(|w| *w /= sum);
-        }
-        (w, Convergence::new(rounds, gap, converged))
-    }
-
-    /// Move to the best weights on the columns in use, leaving out those that reach zero on the way. `false` when the column
-    /// just added would leave at once, as only rounding can make it.
-    fn settle(&self, used: &mut Factor, w: &mut [f64], added: usize) -> bool {
-        let mut first = true;
-        loop {
-            let mut z: Vec<f64> = used.columns.iter().map(|j| self.b[*j]).collect();
-            used.solve(&mut z);
-            if self.constraint == Constraint::Simplex {
-                let sum: f64 = z.iter().sum();
-                z.iter_mut().for_each(|z| *z /= sum);
-            }
-            if first && used.columns.last() == Some(&added) && z.last().is_some_and(|z| *z <= 0.0) {
-                used.remove(&self.m, |j| j == added);
-                return false;
-            }
-            first = false;
-            if z.iter().all(|z| *z > 0.0) {
-                used.columns.iter().zip(&z).for_each(|(j, z)| w[*j] = *z);
-                return true;
-            }
-            let step = used
-                .columns
-                .iter()
-                .zip(&z)
-                .filter(|(_, z)| **z <= 0.0)
-                .map(|(j, z)| w[*j] / (w[*j] - z))
-                .fold(1.0, f64::min);
-            let mut leaving = Vec::new();
-            for (j, z) in used.columns.iter().zip(&z) {
-                let limits = *z <= 0.0 && w[*j] / (w[*j] - z) <= step;
-                w[*j] += step * (z - w[*j]);
-                if limits || w[*j] <= 0.0 {
-                    w[*j] = 0.0;
-                    leaving.push(*j);
-                }
-            }
-            used.remove(&self.m, |j| leaving.contains(&j));
-        }
-    }
-}
-
-/// Cholesky factor of the rows and columns of a matrix that are in use, one column at a time.
-#[derive(Default)]
-struct Factor {
-    columns: Vec<usize>,
-    /// Rows of L, packed: row i has i + 1 values.
-    l: Vec<f64>,
-}
-
-impl Factor {
-    fn row(&self, i: usize) -> &[f64] {
-        &self.l[i * (i + 1) / 2..(i + 1) * (i + 2) / 2]
-    }
-
-    /// Take column `j` into use, unless it depends on the others in working precision. O(k^2).
-    fn add(&mut self, m: &Matrix, j: usize) -> bool {
-        let k = self.columns.len();
-        let mut row: Vec<f64> = Vec::with_capacity(k + 1);
-        for (i, other) in self.columns.iter().enumerate() {
-            let l = self.row(i);
-            row.push((m[(*other, j)] - dot(&l[..i], &row)) / l[i]);
-        }
-        let own = m[(j, j)];
-        let pivot = own - dot(&row, &row);
-        if pivot.is_nan() || pivot <= 64.0 * (k + 1) as f64 * f64::EPSILON * own {
-            return false;
-        }
-        row.push(pivot.sqrt());
-        self.l.extend_from_slice(&row);
-        self.columns.push(j);
-        true
-    }
-
-    /// Put columns out of use.
-    fn remove(&mut self, m: &Matrix, leaves: impl Fn(usize) -> bool) {
-        let keep = self.columns.iter().position(|j| leaves(*j)).unwrap_or(self.columns.len());
-        let rest: Vec<usize> = self.columns.drain(keep..).filter(|j| !leaves(*j)).collect();
-        self.l.truncate(keep * (keep + 1) / 2);
-        // A subset of independent columns is independent.
-        rest.into_iter().for_each(|j| {
-            self.add(m, j);
-        });
-    }
-
-    fn solve(&self, b: &mut [f64]) {
-        for i in 0..b.len() {
-            let row = self.row(i);
-            b[i] = (b[i] - dot(&row[..i], &b[..i])) / row[i];
-        }
-        for i in (0..b.len()).rev() {
-            let row = self.row(i);
-            b[i] /= row[i];
-            let (head, tail) = b.split_at_mut(i);
-            add_scaled(head, -tail[0], &row[..i]);
-        }
-    }
+/// Least squares with non-negative coefficients, from moments or the R factor.
+pub(crate) fn fit_nonnegative(kind: &str, statistics: &Statistics, fit_intercept: bool) -> Result<Fitted> {
+    let nrows = statistics.get::<Moments>(&MOMENTS)?.nrows();
+    fit_on_few_rows(
+        kind,
+        statistics,
+        fit_intercept,
+        |rows| rows.minimise(fit_intercept, 0.0, 0.0, Sign::NonNegative),
+        |rows, s| !rows.are_lost(&s.coefficients) && !rows.may_cancel(fit_intercept, condition_limit(nrows)),
+    )
 }
 
 /// Least squares with non-negative coefficients: minimises ||y - Xb||^2 over b >= 0, as scipy's `nnls` and scikit-learn's
 /// `LinearRegression(positive=True)`. Without an intercept unless asked for.
 ///
-/// Merges: one pass sums [`Moments`], an active set on the Gram matrix does the rest. Of equal columns the first that
-/// enters takes the whole weight.
+/// Merges: one pass sums [`Moments`], and an active set on p + 2 rows that have the same products does the rest, at any
+/// distance of the columns from 0. Where these rows keep too few digits (a residual below 1e-4 of what it is a difference of; columns
+/// that may cancel, beyond [`MAX_CONDITION`](crate::MAX_CONDITION)), a second pass brings the [`TsqrStatistic`]. Of equal columns the
+/// first that enters takes the whole weight. The model's convergence counts changes of the set of columns in use; its gap is the
+/// largest cosine between the residual and what a column left out adds.
 ///
 /// ```
 /// # use ensemble_core::*;
@@ -267,7 +100,7 @@ impl NonNegativeLeastSquares {
     }
 }
 
-linear_estimator!(NonNegativeLeastSquares, |train| product_cost(train, 0));
+linear_estimator!(NonNegativeLeastSquares, few_rows_cost);
 
 impl MergeFit for NonNegativeLeastSquares {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
@@ -279,29 +112,27 @@ impl MergeFit for NonNegativeLeastSquares {
     }
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
-        let moments = statistics.get::<Moments>(&MOMENTS)?;
-        let equations = NormalEquations::new(&moments, self.fit_intercept)?;
-        let set = ActiveSet::new(&equations.gram, &equations.xy, Constraint::NonNegative);
-        Ok(Fitted::Model(Arc::new(set.model(&equations, Self::KIND))))
+        fit_nonnegative(Self::KIND, statistics, self.fit_intercept)
     }
 }
 
 /// The best convex combination of the columns: minimises ||y - Xb||^2 over b >= 0 with sum 1, without an intercept. The
 /// meta-learner of a super learner: van der Laan, Polley and Hubbard, "Super learner", Stat. Appl. Genet. Mol. Biol. 6 (2007).
 ///
-/// Merges: one pass sums [`Moments`]; the columns' errors y - x_j follow from those, and the nearest point of their convex
-/// hull to zero is the answer. Of equal columns the first that enters takes the whole weight.
+/// Merges: one pass sums [`Moments`]; the columns' errors x_j - y follow from those, and the nearest point of their convex
+/// hull to zero is the answer, found as [`NonNegativeLeastSquares`] finds its own, with errors in units of their own: a learner that
+/// diverged does no harm. Of equal columns the first that enters takes the whole weight.
 ///
 /// ```
 /// # use ensemble_core::*;
 /// use ensemble_native::ConvexCombination;
 /// let mut moments = Moments::new(2);
 /// let x = MatRef::new(&[0.0, 4.0, 1.0, 5.0], 2, 2, Order::C)?;
-/// moments.absorb(&Block { x, y: &[1.0, 2.0], first_row: 0 })?;
+/// moments.absorb(&Block { x, y: &[1.0, 2.5], first_row: 0 })?;
 /// let statistics = Statistics::new(vec![std::sync::Arc::new(moments)]);
 /// let Fitted::Model(model) = ConvexCombination::new().fit_from(&statistics)? else { unreachable!() };
 /// let weights = model.as_linear().expect("linear").coefficients;
-/// assert!((weights[0] - 0.75).abs() < 1e-14 && (weights[1] - 0.25).abs() < 1e-14);
+/// assert!((weights[0] - 0.6875).abs() < 1e-14 && (weights[1] - 0.3125).abs() < 1e-14);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -316,7 +147,7 @@ impl ConvexCombination {
     }
 }
 
-linear_estimator!(ConvexCombination, |train| product_cost(train, 0));
+linear_estimator!(ConvexCombination, few_rows_cost);
 
 impl MergeFit for ConvexCombination {
     fn statistics(&self, cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
@@ -328,20 +159,8 @@ impl MergeFit for ConvexCombination {
     }
 
     fn fit_from(&self, statistics: &Statistics) -> Result<Fitted> {
-        let moments = statistics.get::<Moments>(&MOMENTS)?;
-        let equations = NormalEquations::new(&moments, false)?;
-        // Products of the errors x_j - y, put together from centred parts, which cancel least.
-        let k = moments.ncols();
-        let mut errors = Matrix::zeros(k, k);
-        let bias: Vec<f64> = moments.x_mean().iter().map(|m| m - moments.y_mean()).collect();
-        for i in 0..k {
-            for j in 0..k {
-                let spread = (moments.xx(i, j) - moments.xy(i)) - (moments.xy(j) - moments.yy());
-                errors[(i, j)] = spread + moments.nrows() * bias[i] * bias[j];
-            }
-        }
-        let set = ActiveSet::new(&errors, &equations.xy, Constraint::Simplex);
-        Ok(Fitted::Model(Arc::new(set.model(&equations, Self::KIND))))
+        let solve = |rows: &FewRows| rows.nearest_in_hull();
+        fit_on_few_rows(Self::KIND, statistics, false, solve, |rows, s| !rows.are_lost(&s.coefficients))
     }
 }
 
@@ -365,23 +184,44 @@ pub(crate) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
-    use ensemble_core::{Block, MatRef, Order};
+    use ensemble_core::{Block, MatRef, Model, Order};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dense::Cholesky;
+    use crate::dense::{Cholesky, Matrix};
 
     fn statistics(x: &[f64], y: &[f64], p: usize) -> Statistics {
-        let mut m = Moments::new(p);
-        m.absorb(&Block { x: MatRef::new(x, y.len(), p, Order::C).unwrap(), y, first_row: 0 }).unwrap();
-        Statistics::new(vec![Arc::new(m)])
+        let (mut m, mut r) = (Moments::new(p), TsqrStatistic::new(p));
+        for first_row in (0..y.len()).step_by(1024) {
+            let rows = first_row..(first_row + 1024).min(y.len());
+            let y = &y[rows.clone()];
+            let x = MatRef::new(&x[rows.start * p..rows.end * p], y.len(), p, Order::C).unwrap();
+            let block = Block { x, y, first_row };
+            let (mut more, mut factor) = (Moments::new(p), TsqrStatistic::new(p));
+            more.absorb(&block).unwrap();
+            factor.absorb(&block).unwrap();
+            m.merge(&more).unwrap();
+            r.merge(&factor).unwrap();
+        }
+        Statistics::new(vec![Arc::new(m), Arc::new(r)])
+    }
+
+    /// As the engine fits: from moments, and from the R factor too where the learner asks for it.
+    fn model(learner: &dyn MergeFit, s: &Statistics) -> Arc<dyn Model> {
+        let Fitted::Model(model) = learner.fit_from(s).unwrap() else { panic!("all statistics are there") };
+        assert!(model.convergence().is_some_and(|c| c.converged));
+        model
     }
 
     fn weights(learner: &dyn MergeFit, s: &Statistics) -> Vec<f64> {
-        match learner.fit_from(s).unwrap() {
-            Fitted::Model(m) => m.as_linear().unwrap().coefficients.into(),
-            Fitted::Needs(_) => panic!("moments are enough"),
-        }
+        model(learner, s).as_linear().unwrap().coefficients.into()
+    }
+
+    /// Whether moments do.
+    fn moments_are_enough(learner: &dyn MergeFit, s: &Statistics) -> bool {
+        let moments = s.get::<Moments>(&MOMENTS).unwrap();
+        let alone = Statistics::new(vec![Arc::new(moments.into_owned())]);
+        matches!(learner.fit_from(&alone).unwrap(), Fitted::Model(_))
     }
 
     fn risk(x: &[f64], y: &[f64], w: &[f64]) -> f64 {
@@ -479,6 +319,124 @@ mod tests {
         for learner in [&ConvexCombination::new() as &dyn MergeFit, &NonNegativeLeastSquares::new()] {
             let w = weights(learner, &statistics(&same, &y, 3));
             assert!((w.iter().sum::<f64>() - 1.0).abs() < 1e-13, "{w:?}");
+        }
+    }
+
+    /// Numbers without a pattern, about normal: mean 0, standard deviation 1.
+    fn noise(seed: u64, n: usize) -> Vec<f64> {
+        let mut state = seed;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        (0..n).map(|_| (0..12).map(|_| uniform()).sum::<f64>() - 6.0).collect()
+    }
+
+    #[test]
+    fn learners_are_combined_alike_at_any_distance_of_the_target_from_zero() {
+        // y = level + a + b, learners level + a, level + b and one between them with noise: one half each of the first two, as
+        // scipy.optimize.nnls answers at every level up to 1e9.
+        let n = 3000;
+        let (a, b, c) = (noise(1, n), noise(2, n), noise(3, n));
+        for level in [0.0, 3.0, 1e3, 1e5, 1e6, 3e6, 1e7, 1e8, 1e9] {
+            let y: Vec<f64> = (0..n).map(|i| level + a[i] + b[i]).collect();
+            let x: Vec<f64> = (0..n)
+                .flat_map(|i| [level + a[i], level + b[i], level + 0.5 * (a[i] + b[i]) + 0.2 * c[i]])
+                .collect();
+            let s = statistics(&x, &y, 3);
+            let positive = crate::LinearRegression::new().fit_intercept(false).positive(true);
+            let lasso = crate::Lasso::new(1e-9).fit_intercept(false);
+            let learners: [&dyn MergeFit; 5] = [
+                &NonNegativeLeastSquares::new(),
+                &positive,
+                &lasso,
+                &lasso.clone().positive(true),
+                &ConvexCombination::new(),
+            ];
+            for (at, learner) in learners.into_iter().enumerate() {
+                // At level 0 the sum of two learners is the target itself, and what is left of it is rounding.
+                assert!(level == 0.0 || moments_are_enough(learner, &s), "level {level}: one pass is enough");
+                let w = weights(learner, &s);
+                let got = (risk(&x, &y, &w) / n as f64).sqrt();
+                if level == 0.0 && at < 4 {
+                    // Nothing ties the sum of the weights to 1.
+                    assert!(got < 0.3, "{w:?} {got}");
+                    continue;
+                }
+                let want = if level <= 3.0 { 0.72 } else { 0.7149 };
+                let half = |w: f64| (w - 0.5).abs() < 0.03;
+                if level > 3.0 {
+                    assert!(half(w[0]) && half(w[1]) && w[2] < 0.03, "learner {at}, level {level}: {w:?}");
+                }
+                assert!(got < want, "learner {at}, level {level}: {w:?} {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_learner_that_diverged_does_no_harm_to_the_others() {
+        // y + 1000 n, y + n, y + n' and one that is off by s: the twins share the weight at any s.
+        let n = 3000;
+        let (y, u, v, w, z) = (noise(1, n), noise(2, n), noise(3, n), noise(4, n), noise(5, n));
+        let near: Vec<f64> = (0..n).flat_map(|i| [y[i] + v[i], y[i] + w[i]]).collect();
+        let want = weights(&ConvexCombination::new(), &statistics(&near, &y, 2));
+        assert!((want[0] - 0.5).abs() < 0.02, "{want:?}");
+        for s in [1e6, 1e7, 1e9, 1e12, 1e100] {
+            for bias in [0.0, s] {
+                let x: Vec<f64> = (0..n)
+                    .flat_map(|i| [y[i] + 1e3 * u[i], y[i] + v[i], y[i] + w[i], y[i] + s * z[i] + bias])
+                    .collect();
+                let got = weights(&ConvexCombination::new(), &statistics(&x, &y, 4));
+                assert!((got[1] - want[0]).abs() < 1e-3 && (got[2] - want[1]).abs() < 1e-3, "{s} {got:?}");
+                assert!(got[0] < 1e-3 && got[3] < 2.0 / s, "{s} {got:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_of_any_unit_has_the_same_weights() {
+        let n = 200;
+        let (a, b, c) = (noise(1, n), noise(2, n), noise(3, n));
+        let mut want: Vec<Vec<f64>> = Vec::new();
+        for unit in [1.0, 1e-100, 1e-150, 1e-160, 1e-200, 1e-300, 1e100, 1e150] {
+            let y: Vec<f64> = (0..n).map(|i| unit * (5.0 + a[i] + b[i] + 0.1 * c[i])).collect();
+            let x: Vec<f64> = (0..n).flat_map(|i| [unit * (5.0 + a[i]), unit * (5.0 + b[i])]).collect();
+            let s = statistics(&x, &y, 2);
+            for (at, learner) in [&NonNegativeLeastSquares::new() as &dyn MergeFit, &ConvexCombination::new()]
+                .into_iter()
+                .enumerate()
+            {
+                let w = weights(learner, &s);
+                assert!((w[0] - 0.5).abs() < 0.1 && (w[1] - 0.5).abs() < 0.1, "{unit} {w:?}");
+                if want.len() == at {
+                    want.push(w.clone());
+                }
+                let same = w.iter().zip(&want[at]).all(|(w, want)| (w - want).abs() < 1e-9);
+                assert!(same, "{unit} {w:?} {:?}", want[at]);
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_right_where_products_have_lost_the_residual() {
+        // Errors of a billionth of the target's spread, and columns that cancel: neither is left in products.
+        let n = 500;
+        let (y, a, b) = (noise(1, n), noise(2, n), noise(3, n));
+        let x: Vec<f64> = (0..n).flat_map(|i| [y[i] + 1e-9 * a[i], y[i] + 1e-9 * b[i]]).collect();
+        let s = statistics(&x, &y, 2);
+        for learner in [&NonNegativeLeastSquares::new() as &dyn MergeFit, &ConvexCombination::new()] {
+            assert!(!moments_are_enough(learner, &s));
+            let w = weights(learner, &s);
+            assert!((w[0] - 0.5).abs() < 0.05 && (w[1] - 0.5).abs() < 0.05, "{w:?}");
+        }
+        let x: Vec<f64> = (0..n).flat_map(|i| [a[i], 1e-7 * y[i] - a[i]]).collect();
+        let target: Vec<f64> = (0..n).map(|i| y[i] + 0.1 * b[i]).collect();
+        let s = statistics(&x, &target, 2);
+        let positive = crate::LinearRegression::new().positive(true);
+        for learner in [&NonNegativeLeastSquares::new().fit_intercept(true) as &dyn MergeFit, &positive] {
+            assert!(!moments_are_enough(learner, &s));
+            let w = weights(learner, &s);
+            assert!((w[0] / 1e7 - 1.0).abs() < 0.02 && (w[1] / 1e7 - 1.0).abs() < 0.02, "{w:?}");
         }
     }
 }

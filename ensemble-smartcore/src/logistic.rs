@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model, Parameter,
-    Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
+    Access, Built, Convergence, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model,
+    Parameter, Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
     parameter::{not_negative, positive},
     softmax,
 };
@@ -27,7 +27,8 @@ use crate::{
 ///
 /// Faults of smartcore 0.7.0 handled here: it gives no probabilities (made here from its coefficients: a sigmoid for two classes, of
 /// which the coefficients are the second's, a softmax for more); one class is an error (a constant here); it stops after 1,000 steps,
-/// or when its line search fails, without a word (the gradient is looked at here, and a fit that is far from the optimum is an error).
+/// or when its line search fails, without a word (the gradient is looked at here: the model's convergence has the largest mean slope left,
+/// in standard units of its column, as its gap, and has converged where that is at most 1e-3).
 ///
 /// ```
 /// use ensemble_core::{Estimator, Predicts};
@@ -108,8 +109,11 @@ impl Estimator for LogisticRegression {
             Ok((values(fitted.coefficients()), values(fitted.intercept())))
         })?;
         check_finite(Self::KIND, "a coefficient", coefficients.iter().chain(&intercepts))?;
-        let model = LogisticModel { coefficients, intercepts, present, n_inputs: train.shape().ncols };
-        model.check_optimum(train, self.alpha)?;
+        let n_inputs = train.shape().ncols;
+        let mut model = LogisticModel { coefficients, intercepts, present, n_inputs, convergence: None };
+        let gap = model.slope_left(train, self.alpha);
+        check_finite(Self::KIND, "a slope at the optimum", [&gap])?;
+        model.convergence = Some(Convergence::new(None, gap, gap <= FAR_FROM_OPTIMUM));
         Ok(Arc::new(model))
     }
 }
@@ -122,6 +126,7 @@ pub struct LogisticModel {
     intercepts: Vec<f64>,
     present: PresentClasses,
     n_inputs: usize,
+    convergence: Option<Convergence>,
 }
 
 impl LogisticModel {
@@ -141,7 +146,7 @@ impl LogisticModel {
             return Err(bad());
         }
         let (coefficients, intercepts) = (coefficients.data.clone(), intercepts.data.clone());
-        Ok(Self { coefficients, intercepts, present, n_inputs })
+        Ok(Self { coefficients, intercepts, present, n_inputs, convergence: None })
     }
 
     /// Probabilities of the classes present.
@@ -159,8 +164,8 @@ impl LogisticModel {
         softmax(out);
     }
 
-    /// That the gradient of the objective has nearly vanished, column by column in the column's own unit.
-    fn check_optimum(&self, train: &Train<'_>, alpha: f64) -> Result<()> {
+    /// The largest mean slope of the objective that is left, each column's in the column's own unit.
+    fn slope_left(&self, train: &Train<'_>, alpha: f64) -> f64 {
         let (k, p, n) = (self.present.len(), self.n_inputs, train.shape().nrows);
         let mut codes = self.present.codes(train.y().flatten().copied());
         let (mut gradient, mut squares) = (vec![0.0; k * (p + 1)], vec![0.0; p + 1]);
@@ -177,6 +182,7 @@ impl LogisticModel {
                 squares.iter_mut().zip(&values).for_each(|(sum, v)| *sum += v * v);
             }
         }
+        let mut left = 0.0_f64;
         for (at, sums) in gradient.chunks_exact(p + 1).enumerate() {
             let weights = match k {
                 2 if at == 0 => continue,
@@ -187,16 +193,12 @@ impl LogisticModel {
                 let penalty = weights.get(column).map_or(0.0, |w| alpha * w);
                 let unit = (squares[column] * n as f64).sqrt();
                 let slope = (sums[column] + penalty).abs();
-                if slope.is_nan() || slope > FAR_FROM_OPTIMUM * unit + 1e-6 {
-                    return Err(Error::unsupported(format!(
-                        "{}: smartcore stopped far from the optimum; bring the columns to one scale first \
-                         (smartcore.standard_scaler), or raise alpha",
-                        LogisticRegression::KIND
-                    )));
-                }
+                // A slope this small is none, however small the column.
+                let own = if slope <= 1e-6 { 0.0 } else { slope / unit };
+                left = if own.is_nan() { f64::INFINITY } else { left.max(own) };
             }
         }
-        Ok(())
+        left
     }
 }
 
@@ -218,6 +220,10 @@ impl Model for LogisticModel {
             self.probabilities(values, scores);
             Ok(())
         })
+    }
+
+    fn convergence(&self) -> Option<Convergence> {
+        self.convergence
     }
 
     fn bytes(&self) -> u64 {

@@ -547,3 +547,29 @@ fn only_normalised_and_decomposing_fits_copy_the_view() {
         });
     }
 }
+
+#[test]
+fn learners_that_iterate_tell_how_near_they_came_which_smartcore_does_not() {
+    let n = 200;
+    let data = Data::regression(n, 4, (Order::C, 0), 0..0);
+    let classes = Data::classes(n, 4, 3, (Order::C, 0), 0..0);
+    let ended = |learner: &dyn Estimator, data: &Data, k: Option<usize>| {
+        fit(learner, data, k)
+            .unwrap()
+            .convergence()
+            .unwrap_or_else(|| panic!("{}: nothing told", learner.kind()))
+    };
+    for learner in [&Lasso::new(0.01) as &dyn Estimator, &ElasticNet::new(0.01), &Svr::new()] {
+        let told = ended(learner, &data, None);
+        assert!(told.converged && told.steps.is_none() && told.gap.is_some(), "{}: {told:?}", learner.kind());
+    }
+    assert!(ended(&LogisticRegression::new(), &classes, Some(3)).converged);
+    for learner in [
+        &Lasso::new(0.01).max_iter(1).tol(1e-8) as &dyn Estimator,
+        &ElasticNet::new(0.01).max_iter(1).tol(1e-8),
+    ] {
+        let told = ended(learner, &data, None);
+        assert!(!told.converged && told.gap.unwrap() > 1e-8, "{}: {told:?}", learner.kind());
+    }
+    assert!(fit(&RidgeRegression::new(1.0), &data, None).unwrap().convergence().is_none());
+}

@@ -7,7 +7,7 @@ use std::sync::{
 
 use ensemble::{
     Access, DenseTable, ErrorKind, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LearnerReport,
-    Model, Monitor, Order, Result, Shape, SuperLearner, Table, Train,
+    Model, Monitor, NoteKind, Order, Result, Shape, SuperLearner, Table, Train,
     native::{LinearRegression, Ridge},
     registry,
 };
@@ -258,4 +258,91 @@ fn scores_and_meta_learners_hold_where_the_algebra_would_cancel() {
             close(a, b, 1e-3, &format!("weight at gap {gap}"));
         }
     }
+}
+
+#[test]
+fn every_fit_of_a_learner_that_iterates_tells_how_it_ended_and_notes_name_what_did_not_converge() {
+    let (x, y) = friedman(2_000, 8);
+    let fit = |wrap: &dyn Fn(Arc<dyn Estimator>) -> Arc<dyn Estimator>, lasso: &str| {
+        let registry = registry();
+        let layer = Layer::new()
+            .shared("l1", wrap(registry.pipeline(lasso).unwrap()))
+            .shared("ols", wrap(registry.pipeline("native.linear_regression").unwrap()));
+        let learner = SuperLearner::new(KFold::new(4)).layer(layer);
+        learner.meta_shared(registry.pipeline("native.nnls").unwrap()).fit(&x, &y).unwrap()
+    };
+    for lasso in ["native.lasso:alpha=0.01", "native.standard_scaler | native.lasso:alpha=0.01"] {
+        let (merged, rows) = (fit(&|e| e, lasso), fit(&|e| Arc::new(FromRows(e)), lasso));
+        for report in [merged.report(), rows.report()] {
+            let ended = &report.learners[0].convergence;
+            let folds: Vec<Option<usize>> = ended.iter().map(|f| f.fold).collect();
+            assert_eq!(folds, [Some(0), Some(1), Some(2), Some(3), None]);
+            assert!(ended.iter().all(|f| f.convergence.converged && f.convergence.gap.unwrap() <= 1e-4));
+            assert!(report.learners[1].convergence.is_empty(), "least squares does not iterate");
+            assert!(report.learners[2].convergence.iter().all(|f| f.convergence.converged));
+            assert_eq!(report.notes, []);
+            let nested = |l: &LearnerReport| l.scores.as_ref().unwrap().nested;
+            assert_eq!(report.learners.iter().map(nested).collect::<Vec<_>>(), [true, true, false]);
+        }
+    }
+    let stopped = fit(&|e| e, "native.lasso:alpha=0.01,max_iter=1");
+    let [note] = &stopped.report().notes[..] else { panic!("{:?}", stopped.report().notes) };
+    assert_eq!(
+        (note.kind, note.layer, note.learner.as_deref()),
+        (NoteKind::NotConverged, Some(0), Some("l1"))
+    );
+    for word in
+        ["'l1'", "layer 0", "folds 0, 1, 2, 3 held out and on all rows", "1 steps", "gap ", "max_iter"]
+    {
+        assert!(note.text.contains(word), "{word}: {note}");
+    }
+}
+
+#[test]
+fn the_meta_learners_weights_and_score_do_not_depend_on_where_the_target_has_its_zero() {
+    // Unix times, Julian dates and UTM northings lie 1e5 to 1e9 standard deviations from 0.
+    let (x, base) = friedman(3_000, 5);
+    let registry = registry();
+    let fit = |level: f64| {
+        let y = base.as_mat().column(0).unwrap().iter().map(|y| level + y).collect();
+        let layer = Layer::new()
+            .shared("ols", registry.pipeline("native.linear_regression").unwrap())
+            .shared("near", registry.pipeline("native.k_neighbors_regressor:n_neighbors=100").unwrap());
+        let learner = SuperLearner::new(KFold::new(5)).layer(layer);
+        let fitted =
+            learner.meta_shared(registry.pipeline("native.nnls").unwrap()).fit(&x, &DenseTable::column(y));
+        let fitted = fitted.unwrap();
+        let weights = fitted.layers()[1][0].model().as_linear().unwrap().coefficients.to_vec();
+        let scores = fitted.report().learners.iter().map(|l| l.scores.as_ref().unwrap().cv_rmse_mean);
+        (weights, scores.collect::<Vec<f64>>())
+    };
+    let (want, scores) = fit(1e5);
+    assert!(scores[2] < 1.01 * scores[0].min(scores[1]), "{want:?} {scores:?}");
+    for level in [1e6, 1e7, 1e8, 1e9] {
+        let (weights, scores_there) = fit(level);
+        weights.iter().zip(&want).for_each(|(a, b)| close(*a, *b, 1e-4, &format!("weight at {level}")));
+        scores_there.iter().zip(&scores).for_each(|(a, b)| close(*a, *b, 1e-4, &format!("score at {level}")));
+    }
+}
+
+#[test]
+fn a_meta_learner_that_gives_every_learner_weight_zero_is_told() {
+    // Out-of-fold means of a target without a mean have the wrong sign: 0 is their best weight that is not negative.
+    let x = DenseTable::new((0..400).map(f64::from).collect(), 200, 2, Order::C).unwrap();
+    let values: Vec<f64> = (0..200).map(|i| f64::from((i * 37) % 101) - 50.0).collect();
+    let mean = values.iter().sum::<f64>() / 200.0;
+    let y = DenseTable::column(values.iter().map(|v| v - mean).collect());
+    let registry = registry();
+    let layer = Layer::new()
+        .shared("a", registry.pipeline("native.mean").unwrap())
+        .shared("b", registry.pipeline("native.lasso:alpha=1e9").unwrap());
+    let learner = SuperLearner::new(KFold::new(4)).layer(layer);
+    let fitted = learner.meta_shared(registry.pipeline("native.nnls").unwrap()).fit(&x, &y).unwrap();
+    assert!(fitted.layers()[1][0].model().as_linear().unwrap().coefficients.iter().all(|w| *w == 0.0));
+    let [note] = &fitted.report().notes[..] else { panic!("{:?}", fitted.report().notes) };
+    assert_eq!(
+        (note.kind, note.layer, note.learner.as_deref()),
+        (NoteKind::AllWeightsZero, Some(1), Some("meta"))
+    );
+    assert!(note.text.contains("weight 0") && note.text.contains("all rows"), "{note}");
 }

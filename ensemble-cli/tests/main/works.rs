@@ -271,3 +271,38 @@ fn shuffled_diamonds_give_a_sensible_leaderboard() {
     );
     assert_eq!((report["rows"].as_u64(), report["as_planned"].as_bool()), (Some(53_940), Some(true)));
 }
+
+#[test]
+fn notes_stand_under_the_leaderboard_in_the_json_and_on_standard_error_where_no_table_is() {
+    let bench = Bench::new();
+    let line = "fit X.npy --target y.npy --learner l1=native.lasso:alpha=0.01,max_iter=1 --learner \
+                ols=native.linear_regression --meta native.nnls --folds 4";
+    let table = bench.succeeds(line);
+    let (board, below) = table.split_once("\n\n").unwrap();
+    assert!(
+        board.contains("meta") && below.contains("scores above layer 0 are a little too good"),
+        "{table}"
+    );
+    assert!(
+        below.contains("note: learner 'l1' (layer 0) did not converge with folds 0, 1, 2, 3 held out"),
+        "{table}"
+    );
+    let output = bench.run(&format!("{line} --json"));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let notes = report["notes"].as_array().unwrap();
+    assert_eq!((notes.len(), notes[0]["kind"].as_str()), (1, Some("not_converged")));
+    assert_eq!((notes[0]["layer"].as_u64(), notes[0]["learner"].as_str()), (Some(0), Some("l1")));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains(&format!("note: {}", notes[0]["text"].as_str().unwrap())), "{errors}");
+    let learners = report["learners"].as_array().unwrap();
+    assert_eq!(learners[0]["convergence"].as_array().unwrap().len(), 5);
+    let last = &learners[0]["convergence"][4];
+    assert_eq!(
+        (last["fold"].is_null(), last["steps"].as_u64(), last["converged"].as_bool()),
+        (true, Some(1), Some(false))
+    );
+    assert!(last["gap"].as_f64().unwrap() > 1e-4);
+    assert_eq!((learners[0]["nested"].as_bool(), learners[2]["nested"].as_bool()), (Some(true), Some(false)));
+    let quiet = bench.succeeds("fit X.npy --target y.npy --learner l1=native.lasso:alpha=0.01");
+    assert!(!quiet.contains("note:") && !quiet.contains("too good"), "{quiet}");
+}

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, AffineShape, BLOCK_ROWS, Built, Error, ErrorKind, Estimator, FitContext, FitCost, Fitted, Kind,
-    LinearModel, MOMENTS, MergeFit, Model, Moments, Order, Parameter, Params, Registry, Result, Root, Shape,
-    Statistic, StatisticContext, Statistics, Train, fit_by_merging, on_stack,
+    Access, AffineShape, BLOCK_ROWS, Built, Convergence, Error, ErrorKind, Estimator, FitContext, FitCost,
+    Fitted, Kind, LinearModel, MOMENTS, MergeFit, Model, Moments, Order, Parameter, Params, Registry, Result,
+    Root, Shape, Statistic, StatisticContext, Statistics, Train, elastic_net_gap, fit_by_merging, on_stack,
     parameter::{at_least, not_negative, positive, zero_to_one},
 };
 use smartcore::{
@@ -75,8 +75,18 @@ impl<'a> Equivalent<'a> {
         self.y_unit == 0.0 || self.kept.iter().all(|j| self.xy(*j).abs() <= l1)
     }
 
+    /// How a solver ended that says nothing of it, from the duality gap of what it found, `l1` and `l2` weighing sums over rows of squares
+    /// by halves. smartcore's own gap is that of a better dual point at times, so that twice `tol` will do.
+    fn convergence(&self, solved: &[f64], l1: f64, l2: f64, tol: f64) -> Convergence {
+        let units = (self.x_unit * self.y_unit, self.x_unit * self.x_unit);
+        let x = |row: usize, column: usize| *self.x.get((row, column));
+        let (gap, objective) = elastic_net_gap(x, &self.y, solved, l1 / units.0, l2 / units.1);
+        let share = if objective > 0.0 { gap / objective } else { 0.0 };
+        Convergence::new(None, share, gap <= 2.0 * tol * objective + 1e-12)
+    }
+
     /// The model, from coefficients of the kept columns in units of 1.
-    fn model(&self, kind: &str, solved: &[f64]) -> Result<Fitted> {
+    fn model(&self, kind: &str, solved: &[f64], convergence: Option<Convergence>) -> Result<Fitted> {
         check_finite(kind, "a coefficient", solved)?;
         let mut coefficients = vec![0.0; self.moments.ncols()];
         for (j, w) in self.kept.iter().zip(solved) {
@@ -88,7 +98,8 @@ impl<'a> Equivalent<'a> {
         } else {
             0.0
         };
-        Ok(Fitted::Model(Arc::new(LinearModel::new(kind, coefficients, intercept))))
+        let model = LinearModel::new(kind, coefficients, intercept).with_convergence(convergence);
+        Ok(Fitted::Model(Arc::new(model)))
     }
 }
 
@@ -210,10 +221,12 @@ macro_rules! penalised_learner {
                 let moments = statistics.get::<Moments>(&MOMENTS)?;
                 let rows = Equivalent::new(&moments, self.fit_intercept)?;
                 if rows.kept.is_empty() || self.is_all_zero(&rows) {
-                    return rows.model(Self::KIND, &[]);
+                    let exact = (!Self::IS_DIRECT).then(|| Convergence::new(0, 0.0, true));
+                    return rows.model(Self::KIND, &[], exact);
                 }
                 let solved = self.solve(&rows)?;
-                rows.model(Self::KIND, &solved)
+                let convergence = self.convergence(&rows, &solved);
+                rows.model(Self::KIND, &solved, convergence)
             }
         }
     };
@@ -279,6 +292,13 @@ impl RidgeRegression {
             .with_alpha(alpha)
             .with_solver(solver)
             .with_normalize(self.normalize)
+    }
+
+    /// It solves a linear system.
+    const IS_DIRECT: bool = true;
+
+    fn convergence(&self, _: &Equivalent<'_>, _: &[f64]) -> Option<Convergence> {
+        None
     }
 
     fn is_all_zero(&self, rows: &Equivalent<'_>) -> bool {
@@ -360,7 +380,7 @@ impl Stop {
 macro_rules! stopping {
     ($name:ident) => {
         impl $name {
-            /// Most steps of the interior point. A fit that reaches it returns the model it has.
+            /// Most steps of the interior point. A fit that reaches it has not converged, which its model and the report say.
             #[must_use]
             pub fn max_iter(mut self, max_iter: usize) -> Self {
                 self.stop.max_iter = max_iter;
@@ -399,6 +419,12 @@ impl Lasso {
             .with_normalize(self.normalize)
             .with_lazy_normalization(self.normalize)
             .with_fit_intercept(self.normalize)
+    }
+
+    const IS_DIRECT: bool = false;
+
+    fn convergence(&self, rows: &Equivalent<'_>, solved: &[f64]) -> Option<Convergence> {
+        Some(rows.convergence(solved, self.alpha * rows.moments.nrows(), 0.0, self.stop.tol))
     }
 
     fn is_all_zero(&self, rows: &Equivalent<'_>) -> bool {
@@ -475,6 +501,13 @@ impl ElasticNet {
             .with_max_iter(self.stop.max_iter)
             .with_normalize(self.normalize)
             .with_lazy_normalization(self.normalize)
+    }
+
+    const IS_DIRECT: bool = false;
+
+    fn convergence(&self, rows: &Equivalent<'_>, solved: &[f64]) -> Option<Convergence> {
+        let weight = self.alpha * rows.moments.nrows();
+        Some(rows.convergence(solved, weight * self.l1_ratio, weight * (1.0 - self.l1_ratio), self.stop.tol))
     }
 
     fn is_all_zero(&self, rows: &Equivalent<'_>) -> bool {
