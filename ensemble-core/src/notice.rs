@@ -46,21 +46,23 @@ struct Place<const LONGEST: usize> {
 pub struct Notice<const LONGEST: usize>(&'static Place<LONGEST>);
 
 impl<const LONGEST: usize> Place<LONGEST> {
-    const EMPTY: Self = Self {
-        taken: AtomicBool::new(false),
-        version: AtomicUsize::new(0),
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        len: AtomicUsize::new(0),
-        text: [const { AtomicU8::new(0) }; LONGEST],
-    };
+    const fn empty() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            version: AtomicUsize::new(0),
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            text: [const { AtomicU8::new(0) }; LONGEST],
+        }
+    }
 }
 
 impl<const PLACES: usize, const LONGEST: usize> Board<PLACES, LONGEST> {
     /// An empty board.
     #[must_use]
     pub const fn new() -> Self {
-        Self { places: [const { Place::EMPTY }; PLACES] }
+        Self { places: [const { Place::empty() }; PLACES] }
     }
 
     /// Post `text` for `range`. `None` when the board is full or the text longer than its places.
