@@ -176,7 +176,7 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     whole.into_iter().flatten().try_for_each(WholeFile::publish)?;
     if a.json {
         // Whoever reads JSON by a program still sees what a person should know.
-        fitted.report().notes.iter().for_each(|note| output::note(note));
+        fitted.report().notes.iter().for_each(output::note);
         output::print_json(&report_json(&fitted, &input, peak)?)
     } else {
         print_report(&fitted, &input, peak, asked.default_meta.then_some(DEFAULT_META))

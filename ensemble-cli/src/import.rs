@@ -238,7 +238,7 @@ pub(crate) fn words(file: &TextFile, column: &str, header: Option<bool>) -> Resu
 
 fn words_of(file: &TextFile, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
     let path = file.path();
-    let mut text = Text::open(path, file.from_start()?, header, None)?;
+    let mut text = Text::open(path, file.rewound()?, header, None)?;
     let names = text.names().to_vec();
     // A column that is not there is told when its file is imported.
     let Ok(at) = Names::new(path, &names).find(column) else { return Ok(None) };
@@ -267,7 +267,7 @@ pub(crate) fn csv(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Resul
 
 fn import(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
     let path = file.path();
-    let mut text = Text::open(path, file.from_start()?, columns.header, columns.wanted)?;
+    let mut text = Text::open(path, file.rewound()?, columns.header, columns.wanted)?;
     let names = text.names().to_vec();
     let by_name = Names::new(path, &names);
     let roles = columns.roles(&by_name)?;

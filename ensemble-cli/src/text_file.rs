@@ -40,7 +40,7 @@ impl TextFile {
     }
 
     /// The file, to be read from its start. One at a time.
-    pub(crate) fn from_start(&self) -> Result<&File> {
+    pub(crate) fn rewound(&self) -> Result<&File> {
         (&self.file).rewind().map_err(|e| Error::io(&self.path, "read", e))?;
         Ok(&self.file)
     }
