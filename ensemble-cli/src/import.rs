@@ -239,7 +239,7 @@ pub(crate) fn words(file: &TextFile, column: &str, header: Option<bool>) -> Resu
 fn words_of(file: &TextFile, column: &str, header: Option<bool>) -> Result<Option<Vec<String>>> {
     let path = file.path();
     let mut text = Text::open(path, file.rewound()?, header, None)?;
-    let names = text.names().to_vec();
+    let names = text.shared_names();
     // A column that is not there is told when its file is imported.
     let Ok(at) = Names::new(path, &names).find(column) else { return Ok(None) };
     let (mut words, mut numbers) = (BTreeSet::new(), true);
@@ -268,7 +268,7 @@ pub(crate) fn csv(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Resul
 fn import(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Result<Imported> {
     let path = file.path();
     let mut text = Text::open(path, file.rewound()?, columns.header, columns.wanted)?;
-    let names = text.names().to_vec();
+    let names = text.shared_names();
     let by_name = Names::new(path, &names);
     let roles = columns.roles(&by_name)?;
     let learned = names.iter().zip(&roles).filter(|(_, r)| r.is_learned());

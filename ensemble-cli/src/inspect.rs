@@ -155,7 +155,7 @@ fn table(a: &Inspect) -> Result<()> {
         mat.ncols(),
         Bytes(mat.shape().bytes())
     );
-    let mut rows = vec![["column", "min", "max", "mean"].map(String::from).to_vec()];
+    let mut rows = vec![vec!["column".to_owned(), "min".into(), "max".into(), "mean".into()]];
     for (s, name) in columns.iter().zip(&input.names) {
         rows.push(vec![quoted(name), figure(s.min), figure(s.max), figure(mean(s))]);
     }

@@ -64,17 +64,20 @@ struct Row {
     last: bool,
 }
 
+/// The first bytes, which were looked at, and the file behind them.
+type Whole<'p> = Chain<Cursor<Vec<u8>>, &'p File>;
+
 /// A CSV file, record by record.
 pub(crate) struct Text<'p> {
     path: &'p Path,
-    reader: csv::Reader<Bounded<Chain<Cursor<Vec<u8>>, &'p File>>>,
+    reader: csv::Reader<Bounded<Whole<'p>>>,
     seen: Rc<Seen>,
     /// Records that were read to see what the file is, and are rows.
     ahead: VecDeque<Row>,
     row: Row,
     /// The line in which the record before the one at hand ended.
     before: u64,
-    names: Vec<String>,
+    names: Rc<[String]>,
     /// Columns whose names are not UTF-8.
     unreadable: Vec<usize>,
 }
@@ -110,7 +113,7 @@ impl<'p> Text<'p> {
             ahead: VecDeque::new(),
             row: Row::default(),
             before: 0,
-            names: Vec::new(),
+            names: Rc::default(),
             unreadable: Vec::new(),
         };
         text.read_names(header, wanted)?;
@@ -152,7 +155,7 @@ impl<'p> Text<'p> {
         if is_header {
             self.unreadable =
                 (0..first.len()).filter(|at| std::str::from_utf8(&first[*at]).is_err()).collect();
-            self.names = names;
+            self.names = names.into();
         } else {
             self.names = (0..first.len()).map(|at| at.to_string()).collect();
             self.ahead.push_front(first_row);
@@ -164,6 +167,11 @@ impl<'p> Text<'p> {
     /// Names of the columns; numbers from 0 in a file without a header.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The same names, to keep while rows are read.
+    pub(crate) fn shared_names(&self) -> Rc<[String]> {
+        Rc::clone(&self.names)
     }
 
     /// Refuse a name that the file holds in another encoding.
@@ -199,7 +207,8 @@ impl<'p> Text<'p> {
             }
             return Ok(true);
         }
-        let trailing = have == want + 1 && self.row.record.iter().last().is_some_and(|c| trim(c).is_empty());
+        let trailing =
+            have == want + 1 && self.row.record.iter().next_back().is_some_and(|c| trim(c).is_empty());
         let why = match self.long_cell() {
             _ if trailing => ": it ends with a comma that the header has not",
             Some(_) => ": is a quote not closed?",
@@ -274,7 +283,7 @@ impl<'p> Text<'p> {
             name => format!("column '{}'", quoted(name)),
         };
         let cell = trim(self.cell(at));
-        let again = self.row.record.iter().zip(&self.names).all(|(c, n)| trim(c) == n.as_bytes());
+        let again = self.row.record.iter().zip(self.names.iter()).all(|(c, n)| trim(c) == n.as_bytes());
         if again {
             let what = format!("line {} is the header again; take it out", self.line());
             return Error::format(self.path, what);
@@ -332,8 +341,9 @@ pub(crate) fn foreign(head: &[u8]) -> Option<&'static str> {
 /// The separator that two records have more often than commas, and equally often.
 fn other_separator(first: &csv::ByteRecord, second: &csv::ByteRecord) -> Option<&'static str> {
     let count = |record: &csv::ByteRecord, byte: u8| record.as_slice().iter().filter(|b| **b == byte).count();
-    [(b';', "';'"), (b'\t', "tabs"), (b'|', "'|'")].into_iter().find_map(|(byte, name)| {
-        let n = count(first, byte);
+    [(b';', "';'"), (b'\t', "tabs"), (b'|', "'|'"), (b' ', "blanks")].into_iter().find_map(|(byte, name)| {
+        // Words of one cell have blanks between them too.
+        let n = if byte == b' ' && first.len() > 1 { 0 } else { count(first, byte) };
         (n >= first.len() && n == count(second, byte)).then_some(name)
     })
 }
@@ -385,6 +395,11 @@ pub(crate) fn no_number(cell: &[u8], column: &str, is_target: bool) -> String {
     let bare: String = text.chars().filter(|c| !groups.contains(c)).collect();
     if digits(&bare) > 0 && fast_float2::parse::<f64, _>(&bare).is_ok() {
         return "is written with a thousands separator or a decimal comma; write it with digits and a decimal point alone".into();
+    }
+    if digits(text) > 0 && !is_target {
+        return format!(
+            "is not a number; write dates, amounts and shares as plain numbers, encode ordered categories with --ordinal '{column}=A<B<...', or leave the column out with --drop '{column}'"
+        );
     }
     if is_target {
         return format!(

@@ -251,17 +251,22 @@ impl From<ErrorKind> for Error {
     }
 }
 
-/// The kinds most like a misspelt one, best first; those that are not like it at all only when there is nothing better.
+/// The kinds most like a misspelt one, best first: those with it in their names, and those that few letters change into it.
 fn nearest<'k>(kind: &str, known: &'k [String]) -> Vec<&'k str> {
     let lower = kind.to_lowercase();
     // A kind is often written without its backend.
     let far = |known: &str| {
         let own = known.split_once('.').map_or(known, |(_, own)| own);
-        if lower.contains('.') { distance(&lower, known) } else { distance(&lower, own) }
+        match lower.contains('.') {
+            true => distance(&lower, known),
+            false if lower.len() > 2 && own.contains(&lower) => 0,
+            false => distance(&lower, own),
+        }
     };
     let mut ranked: Vec<(usize, &str)> = known.iter().map(|k| (far(k), k.as_str())).collect();
+    ranked.retain(|(far, _)| 2 * far <= lower.chars().count());
     ranked.sort_unstable();
-    ranked.into_iter().take(3).map(|(_, k)| k).collect()
+    ranked.into_iter().take(4).map(|(_, k)| k).collect()
 }
 
 /// One line below 1,000 bytes, whatever names, cells and paths are in it; control characters are escaped.
@@ -313,9 +318,12 @@ impl fmt::Display for ErrorKind {
                 {
                     return write!(f, ": this build has no {backend}; build it with the feature '{backend}'");
                 }
-                match known.len() {
-                    0 => write!(f, ": no backend is compiled in"),
-                    n => write!(f, "; nearest of {n} kinds: {}", nearest(kind, known).join(", ")),
+                match (known.len(), nearest(kind, known)) {
+                    (0, _) => write!(f, ": no backend is compiled in"),
+                    (n, near) if near.is_empty() => {
+                        write!(f, ", and none of {n} kinds is like it; `ensemble learners` lists them")
+                    }
+                    (n, near) => write!(f, "; nearest of {n} kinds: {}", near.join(", ")),
                 }
             }
             ErrorKind::Spec { text, reason } => write!(f, "cannot read '{}': {reason}", quoted(text)),
@@ -382,10 +390,12 @@ mod tests {
             Error::from(ErrorKind::UnknownKind { kind: kind.into(), known: known.clone() }).to_string()
         };
         for (kind, near) in [
-            ("native.laso", "5 kinds: native.lasso, "),
-            ("laso", "5 kinds: linfa.lasso, native.lasso, "),
-            ("Native.Rigde", "5 kinds: native.ridge, "),
+            ("native.laso", "5 kinds: native.lasso"),
+            ("laso", "5 kinds: linfa.lasso, native.lasso"),
+            ("Native.Rigde", "5 kinds: native.ridge"),
             ("kneighbors_regressor", "5 kinds: native.k_neighbors_regressor, "),
+            ("neighbors", "5 kinds: native.k_neighbors_regressor"),
+            ("xgboost", "none of 5 kinds is like it"),
             ("smartcore.lasso", "this build has no smartcore"),
         ] {
             assert!(said(kind).contains(near), "{}", said(kind));

@@ -79,9 +79,10 @@ impl fmt::Display for Sentence<'_> {
             parts
         };
         let head = cut(&mut self.0.chars(), SENTENCE * 3 / 5);
-        let mut tail = cut(&mut self.0.chars().rev(), SENTENCE * 2 / 5);
-        tail.reverse();
-        write!(f, "{} .. {}", head.concat(), tail.concat())
+        let tail = cut(&mut self.0.chars().rev(), SENTENCE * 2 / 5);
+        head.iter().try_for_each(|part| f.write_str(part))?;
+        f.write_str(" .. ")?;
+        tail.iter().rev().try_for_each(|part| f.write_str(part))
     }
 }
 

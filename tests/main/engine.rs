@@ -115,12 +115,12 @@ fn values_that_are_not_finite_are_named_by_row_and_column_in_x_and_y_also_when_s
             let learner = registry().pipeline(text).unwrap();
             for wrapped in [Arc::clone(&learner), Arc::new(FromRows(learner)) as Arc<dyn Estimator>] {
                 let learner = SuperLearner::new(folds).layer(Layer::new().shared("l", wrapped));
-                let error = learner.fit(&bad_x, &y).err().expect("a NaN");
+                let error = learner.fit(&bad_x, &y).expect_err("a NaN");
                 assert!(
                     matches!(error.kind(), ErrorKind::NotFinite { row: 2_345, column: 4, .. }),
                     "{text}: {error}"
                 );
-                let error = learner.fit(&x, &bad_y).err().expect("an infinity");
+                let error = learner.fit(&x, &bad_y).expect_err("an infinity");
                 assert!(
                     matches!(error.kind(), ErrorKind::NotFinite { row: 77, column: 0, .. }),
                     "{text}: {error}"
@@ -153,7 +153,7 @@ impl Estimator for Panics {
 fn a_panic_inside_a_learner_is_that_learners_error() {
     let (x, y) = friedman(500, 6);
     let learner = SuperLearner::new(KFold::new(4)).layer(Layer::new().learner("shaky", Panics));
-    let error = learner.fit(&x, &y).err().expect("a panic").to_string();
+    let error = learner.fit(&x, &y).expect_err("a panic").to_string();
     assert!(
         error.contains("'shaky'") && error.contains("fold 2") && error.contains("not this fold"),
         "{error}"

@@ -83,8 +83,11 @@ fn a_value_that_a_transformer_spoils_is_blamed_on_the_learner_that_has_it_and_no
     assert!(!text.contains("drop or fill"), "{text}");
 }
 
+/// Steps announced of a layer, and those told: what, and the fold.
+type Told = (usize, Vec<(String, Option<usize>)>);
+
 #[derive(Default)]
-struct Heard(Mutex<Vec<(usize, Vec<(String, Option<usize>)>)>>);
+struct Heard(Mutex<Vec<Told>>);
 
 impl Monitor for Heard {
     fn event(&self, event: Event<'_>) {

@@ -46,6 +46,9 @@ fn tables_of_text_that_cannot_be_read_are_refused_with_the_place_and_the_way_out
         ("t.csv", with("gr\u{fc}n,2,3"), &["line 10", "'gr\u{fc}n'", "is not a number", "--ordinal"]),
         ("t.csv", plain().replace(',', "\t").into(), &["separated by tabs", "line 2"]),
         ("t.csv", plain().replace(',', "|").into(), &["separated by '|'"]),
+        ("t.csv", plain().replace(',', " ").into(), &["separated by blanks"]),
+        ("t.csv", with("2020-01-02,8,24"), &["2020-01-02", "plain numbers"]),
+        ("t.csv", with("$5,8,24"), &["'$5'", "plain numbers"]),
         ("t.csv", utf16, &["UTF-16", "UTF-8"]),
         ("t.csv", b"".into(), &["t.csv", "is empty"]),
         ("t.csv", b"\n\n".into(), &["t.csv", "is empty"]),
@@ -72,7 +75,7 @@ fn tables_of_text_that_cannot_be_read_are_refused_with_the_place_and_the_way_out
         bench.refuses(&format!("fit {name} --target y {OLS} --folds 4"), words);
     }
     // Records of numpy, whose type is a list, cannot be converted by astype.
-    let mut structured = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    let mut structured = Vec::from(*b"\x93NUMPY\x01\x00\x76\x00");
     let dict = "{'descr': [('a', '<f8'), ('b', '<f8')], 'fortran_order': False, 'shape': (8,), }";
     structured.extend(format!("{dict:<117}\n").bytes());
     structured.extend([0; 128]);
@@ -165,7 +168,7 @@ fn files_of_text_that_would_do_are_read() {
         bench.write(name, bytes);
         assert_eq!(score(&format!("{name} {options}")), want, "{name} {options}");
     }
-    let mut latin = b"a,b,caf\xe9,kind\n".to_vec();
+    let mut latin = Vec::from(*b"a,b,caf\xe9,kind\n");
     (0..8).for_each(|i| {
         latin.extend(
             format!("{i},{},caf", i * i % 5).bytes().chain([0xe9]).chain(format!(",k{}\n", i % 2).bytes()),
@@ -287,9 +290,11 @@ fn names_from_files_reach_no_terminal_raw_and_no_sentence_whole() {
     let learner = format!("{nasty}=native.linear_regression");
     let fit =
         ["fit", "t.csv", "--target", "y", "--folds", "4", "--learner", learner.as_str(), "--model", "m"];
+    let mut plan = fit;
+    plan[0] = "plan";
     let outputs = [
         bench.run_with(&fit),
-        bench.run_with(&[&["plan"], &fit[1..]].concat()),
+        bench.run_with(&plan),
         bench.run("inspect m"),
         bench.run("inspect t.csv"),
         bench.run("fit t.csv --target none --learner a=native.mean"),

@@ -170,7 +170,7 @@ fn a_panic_inside_a_backend_is_that_learners_error() {
             .learner("sound", Line::new(Fault::None))
             .learner("faulty", Line::new(Fault::PanicsInAFold)),
     );
-    let error = learner.meta(Line::new(Fault::None)).fit(&x, &y).err().expect("an error");
+    let error = learner.meta(Line::new(Fault::None)).fit(&x, &y).expect_err("an error");
     let ErrorKind::Learner { name, layer, fold, source } = error.kind() else { panic!("{error}") };
     assert_eq!((name.as_str(), *layer, *fold), ("faulty", 0, Some(1)));
     assert!(matches!(source.kind(), ErrorKind::Panicked { .. }), "{error}");
