@@ -5,7 +5,7 @@
 mod files;
 
 use ensemble::{
-    Access, Built, KFold, Layer, Order, SuperLearner,
+    Access, Built, DenseTable, KFold, Layer, MatMut, Order, SuperLearner, Table,
     memmap::{MappedTable, SpillDir},
     registry,
 };
@@ -112,4 +112,93 @@ fn neighbours_of_every_backend_refuse_to_predict_from_rows_that_were_changed() {
             );
         }
     }
+}
+
+/// Kinds of linfa whose solvers add up the training rows in the order in which these lie in memory, which nothing but a copy of
+/// them would change; and where.
+const BY_LAYOUT: [(&str, &str); 5] = [
+    ("linfa.logistic_regression", "linfa-logistic 0.8.1, lib.rs:479 and :508: x.dot and x.t().dot"),
+    ("linfa.pca", "linfa-reduction 0.8.1, pca.rs: the means, and products of the centred rows"),
+    (
+        "linfa.standard_scaler",
+        "linfa-preprocessing 0.8.1, linear_scaling.rs:54 and :56: mean_axis and std_axis",
+    ),
+    ("linfa.tweedie_regressor", "linfa-linear 0.8.1, glm/mod.rs:130 and :174: x.dot and temp.dot(x)"),
+    ("linfa.whitener", "linfa-preprocessing 0.8.1, whitening.rs:116: sigma.t().dot(sigma)"),
+];
+
+/// Every learner, and every transformer before another, on one table in both orders: out-of-fold predictions, and those of other
+/// rows, whole and in parts.
+#[test]
+fn a_table_in_either_order_gives_the_same_bits_for_every_kind_of_every_backend() {
+    let (rows, others) = (331, 1500);
+    let registry = registry();
+    let mut unlike = Vec::new();
+    for kind in registry.kinds() {
+        let name = kind.name;
+        let p = if name.ends_with("isotonic_regression") { 1 } else { 6 };
+        let whole = name.ends_with("categorical_nb") || name.ends_with("multinomial_nb");
+        let wave = |i: usize, j: usize| {
+            let value =
+                0.5 + 0.5 * ((i * 31 + j * 17) as f64 * 0.61).sin() + ((i * (j + 3)) % 13) as f64 * 0.37;
+            if whole { value.floor() } else { value * (j + 1) as f64 }
+        };
+        let matrix = |first: usize, n: usize, order| {
+            let at = |k: usize| if order == Order::C { (k / p, k % p) } else { (k % n, k / n) };
+            let values = (0..n * p).map(at).map(|(i, j)| wave(first + i, j)).collect();
+            DenseTable::new(values, n, p, order).unwrap()
+        };
+        let signal = |i: usize| (0..p).map(|j| wave(i, j) / (j + 2) as f64).sum::<f64>() + (i as f64).cos();
+        let (text, classifies) = match registry.build(name).unwrap() {
+            Built::Learner(learner) => (name.to_string(), learner.predicts().classifies()),
+            // One that looks for directions between classes.
+            Built::Transformer(_) if name == "smartcore.lda" => {
+                (format!("{name} | native.gaussian_nb"), true)
+            }
+            Built::Transformer(_) => (format!("{name} | native.linear_regression"), false),
+        };
+        // Two classes suit every classifier.
+        let y = match classifies {
+            true => (0..rows).map(|i| f64::from(signal(i) > signal(7))).collect(),
+            false => (0..rows).map(|i| signal(i).abs()).collect(),
+        };
+        let y = DenseTable::column(y);
+        let run = |order| -> Result<Vec<Vec<u64>>, ensemble::Error> {
+            let layer = Layer::new().shared("it", registry.pipeline(&text)?);
+            let stack = SuperLearner::new(KFold::new(3)).layer(layer).keep_out_of_fold().without_meta_score();
+            let fitted = stack.fit(&matrix(0, rows, order), &y)?;
+            let model = fitted.layers()[0][0].model();
+            let k = model.n_outputs();
+            let (oof, x) = (fitted.transform()?, matrix(rows, others, order));
+            let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            let mut said = vec![bits(oof.as_slice().unwrap())];
+            for part in [others, 1, 37] {
+                let mut out = vec![0.0; others * k];
+                for (x, out) in x.as_mat().row_blocks(part).zip(out.chunks_mut(part * k)) {
+                    model.predict_into(x, MatMut::new(out, x.nrows(), k, Order::C)?)?;
+                }
+                said.push(bits(&out));
+            }
+            Ok(said)
+        };
+        let (c, f) = match (run(Order::C), run(Order::F)) {
+            (Ok(c), Ok(f)) => (c, f),
+            (c, f) => {
+                let said = |r: Result<_, ensemble::Error>| r.err().map(|e| e.to_string());
+                unlike.push(format!("{name}: {:?} {:?}", said(c), said(f)));
+                continue;
+            }
+        };
+        for (order, said) in [("C", &c), ("F", &f)] {
+            if said[2] != said[1] || said[3] != said[1] {
+                unlike.push(format!("{name}: predictions in parts, {order}"));
+            }
+        }
+        match BY_LAYOUT.iter().find(|(kind, _)| *kind == name) {
+            Some((_, place)) if c == f => unlike.push(format!("{name} is mended: {place}")),
+            None if c != f => unlike.push(format!("{name}: C and F")),
+            _ => {}
+        }
+    }
+    assert!(unlike.is_empty(), "{}\n{}", unlike.len(), unlike.join("\n"));
 }

@@ -14,11 +14,11 @@ use std::{
 };
 
 use ensemble::{
-    KFold, Layer, MemoryBudget, Order, SuperLearner, Table, Transformer,
+    FittedEnsemble, KFold, Layer, MemoryBudget, Order, SuperLearner, Table, Transformer,
     memmap::{MappedTable, SpillDir},
     native::{
-        Center, ElasticNet, Lasso, LinearRegression, MinMaxScaler, NonNegativeLeastSquares, Ridge,
-        StandardScaler,
+        Algorithm, Center, ElasticNet, KNeighborsRegressor, Lasso, LinearRegression, MinMaxScaler,
+        NonNegativeLeastSquares, Ridge, StandardScaler,
     },
 };
 use peak_alloc::PeakAlloc;
@@ -110,4 +110,39 @@ fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
     let (fitted, peak) = peak_of("Rss:", || learner.fit(&x, &y).unwrap());
     assert_eq!(fitted.report().totals.data_passes, 2);
     assert!(peak < data_bytes / 4, "{peak} bytes resident of a table of {data_bytes}");
+
+    neighbours_are_saved_and_loaded_without_a_copy_of_their_rows();
+}
+
+/// Three models over one table: one copy of its rows in the file, and none in memory.
+fn neighbours_are_saved_and_loaded_without_a_copy_of_their_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (n, p) = (2000, 500);
+    let (xp, yp) = files::friedman(dir.path(), n, p, Order::C);
+    let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
+    let rows = n * (p + 1) * 8;
+    let near = |k| KNeighborsRegressor::new().algorithm(Algorithm::Brute).n_neighbors(k);
+    let scaled: [Arc<dyn Transformer>; 1] = [Arc::new(StandardScaler::new())];
+    let layer = Layer::new().learner("one", near(1)).learner("two", near(2)).case(
+        "scaled",
+        &scaled,
+        [ensemble::Learner::new("three", Arc::new(near(3)))],
+    );
+    let stack = SuperLearner::new(KFold::new(2)).layer(layer).meta(NonNegativeLeastSquares::new());
+    let fitted = stack.fit(&x, &y).unwrap();
+    let path = dir.path().join("model");
+    let peak = |run: &mut dyn FnMut()| {
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        run();
+        HEAP.peak_usage() - before
+    };
+    let saving = peak(&mut || fitted.save(&path).unwrap());
+    assert!(saving < rows / 4, "saving takes {saving} bytes for {rows} bytes of rows");
+    let size = fs::metadata(&path).unwrap().len() as usize;
+    assert!((rows..rows + rows / 8).contains(&size), "the file has {size} bytes for {rows} bytes of rows");
+    let mut loaded = None;
+    let loading = peak(&mut || loaded = Some(FittedEnsemble::load(&path, &ensemble::registry()).unwrap()));
+    assert!(loading < rows / 4, "loading takes {loading} bytes for {rows} bytes of rows");
+    assert_eq!(loaded.unwrap().predict(&x).unwrap(), fitted.predict(&x).unwrap());
 }

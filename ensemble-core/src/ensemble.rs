@@ -533,12 +533,12 @@ impl FittedEnsemble {
         }
         let k = self.n_outputs();
         if k == 1 {
-            return self.predict_rows(x, out, 1, &|x, out| self.predict_block(0, x, out));
+            return self.predict_rows(x, out, 1, &|x, out| self.predict_block(x, out));
         }
         let classes = self.classes.as_ref().ok_or_else(|| Error::unsupported("the classes are not known"))?;
         self.predict_rows(x, out, 1, &|x, out| {
             let mut z = vec![0.0; x.nrows() * k];
-            self.predict_block(0, x, &mut z)?;
+            self.predict_block(x, &mut z)?;
             for (out, row) in out.iter_mut().zip(z.chunks_exact(k)) {
                 *out = classes.number(most_probable(row.iter().copied()));
             }
@@ -561,7 +561,7 @@ impl FittedEnsemble {
         if out.len() != x.nrows() * k {
             return Err(Error::shape("values of the probability buffer", x.nrows() * k, out.len()));
         }
-        self.predict_rows(x, out, k, &|x, out| self.predict_block(0, x, out))
+        self.predict_rows(x, out, k, &|x, out| self.predict_block(x, out))
     }
 
     /// Predict blocks of rows in parallel, `ncols` values of `out` a row.
@@ -590,19 +590,28 @@ impl FittedEnsemble {
         })
     }
 
-    fn predict_block(&self, stage: usize, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
-        let learners = &self.stages[stage];
-        if stage + 1 == self.stages.len() {
-            let model = &learners[0].model;
-            let out = MatMut::new(out, x.nrows(), model.n_outputs(), Order::C)?;
-            check_prediction(model.as_ref(), x, &out)?;
-            return model.predict_into(x, out);
+    /// Layer by layer, in a loop: an ensemble may have more layers than a stack has frames.
+    fn predict_block(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+        let (last, before) = self.stages.split_last().expect("an ensemble has a last learner");
+        let nrows = x.nrows();
+        let mut below: Option<(Vec<f64>, usize)> = None;
+        fn predicted<'a>(below: &'a Option<(Vec<f64>, usize)>, x: MatRef<'a>) -> Result<MatRef<'a>> {
+            match below {
+                None => Ok(x),
+                Some((z, width)) => MatRef::new(z, x.nrows(), *width, Order::C),
+            }
         }
-        let width = stage_width(learners);
-        let mut z = vec![0.0; x.nrows() * width];
-        let columns = MatMut::new(&mut z, x.nrows(), width, Order::C)?;
-        predict_all(x, learners.iter().map(FittedLearner::model), columns)?;
-        self.predict_block(stage + 1, MatRef::new(&z, x.nrows(), width, Order::C)?, out)
+        for learners in before {
+            let width = stage_width(learners);
+            let mut z = vec![0.0; nrows * width];
+            let columns = MatMut::new(&mut z, nrows, width, Order::C)?;
+            predict_all(predicted(&below, x)?, learners.iter().map(FittedLearner::model), columns)?;
+            below = Some((z, width));
+        }
+        let (model, x) = (&last[0].model, predicted(&below, x)?);
+        let out = MatMut::new(out, nrows, model.n_outputs(), Order::C)?;
+        check_prediction(model.as_ref(), x, &out)?;
+        model.predict_into(x, out)
     }
 
     /// Predict a whole table into a new vector: 8 bytes a row.

@@ -1,18 +1,28 @@
 //! Training rows that a fitted model goes on reading, and their two forms in a model file.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
-    error::{Error, Result},
-    mat::Order,
+    error::{Error, ErrorKind, Result},
+    mat::{MatRef, Order, Shape},
     record::Record,
     registry::Registry,
     rows::Rows,
     table::{DenseTable, Table, TableReference},
 };
 
-/// Rows of a table with their targets, by counted handles. In a model's record they are a child: the values themselves, or
-/// the files and the rows of them.
+/// Rows of a table with their targets, by counted handles.
+///
+/// A model's record holds them by [`Record::with_rows`], which copies nothing: the values go into a model file when that is
+/// written, once for all models that read the same rows. Read back, they are mapped where tables can be
+/// ([`Registry::open_tables_with`]), or read once, and shared by the models again. By
+/// [`KeptRows::to_record_by_reference`] the record names files and rows instead.
 #[derive(Clone)]
 pub struct KeptRows {
     /// The table.
@@ -36,24 +46,6 @@ impl KeptRows {
         Ok(Self { table: Arc::new(table), target: Arc::new(DenseTable::column(y)), rows })
     }
 
-    /// The rows' values as data: copies them.
-    pub fn to_record(&self) -> Record {
-        let (x, y) = (self.table.as_mat(), self.target.as_mat());
-        let p = x.ncols();
-        let mut values = vec![0.0; self.rows.len() * p];
-        for (row, slot) in self.rows.runs().iter().cloned().flatten().zip(values.chunks_exact_mut(p.max(1))) {
-            x.copy_row_into(row, slot);
-        }
-        let targets = self.rows.runs().iter().cloned().flatten().map(|row| y.get(row, 0)).collect();
-        Self::values_record(values, p, targets)
-    }
-
-    /// What [`KeptRows::to_record`] gives, of values at hand.
-    pub fn values_record(x: Vec<f64>, ncols: usize, y: Vec<f64>) -> Record {
-        let n = y.len();
-        Record::new(Self::RECORD).with_array("x", &[n, ncols], x).with_array("y", &[n], y)
-    }
-
     /// Where the rows are, as data: reads both tables once, for their checksums.
     ///
     /// # Errors
@@ -66,36 +58,238 @@ impl KeptRows {
             .with_child(self.target.reference()?.to_record()?))
     }
 
-    /// The rows among the children of a model's record.
+    /// The rows of a model's record.
     ///
     /// # Errors
     /// When there are none, or they do not fit each other, or a file is not what it was.
     pub fn find(record: &Record, registry: &Registry) -> Result<Self> {
+        if let Some(rows) = record.rows() {
+            return rows.open(registry);
+        }
         let bad = |what: &str| Error::spec(record.kind(), what);
         let kept = record.children().iter().find(|c| c.kind() == Self::RECORD);
         let kept = kept.ok_or_else(|| bad("the record holds no rows"))?;
-        if let [table, target] = kept.children() {
-            let table = registry.open_table(&TableReference::from_record(table)?)?;
-            let target = registry.open_table(&TableReference::from_record(target)?)?;
-            let runs = kept.array("runs")?.data.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize);
-            let rows = Rows::from_runs(runs);
-            if rows.end() > table.as_mat().nrows().min(target.as_mat().nrows())
-                || target.as_mat().ncols() != 1
-            {
-                return Err(bad("saved rows reach past the end of their table"));
-            }
-            return Ok(Self { table, target, rows });
+        let [table, target] = kept.children() else { return Err(bad("the record names no rows")) };
+        let table = registry.open_table(&TableReference::from_record(table)?)?;
+        let target = registry.open_table(&TableReference::from_record(target)?)?;
+        let runs = kept.array("runs")?.data.chunks_exact(2).map(|r| r[0] as usize..r[1] as usize);
+        let rows = Rows::from_runs(runs);
+        if rows.end() > table.as_mat().nrows().min(target.as_mat().nrows()) || target.as_mat().ncols() != 1 {
+            return Err(bad("saved rows reach past the end of their table"));
         }
-        let (x, y) = (kept.array("x")?, kept.array("y")?);
-        let &[nrows, ncols] = x.shape.as_slice() else { return Err(bad("the saved rows are no matrix")) };
-        if y.data.len() != nrows {
-            return Err(Error::shape("targets of a saved model", nrows, y.data.len()));
-        }
-        Self::of_values(x.data.clone(), ncols, y.data.clone())
+        Ok(Self { table, target, rows })
     }
 
-    /// Whether a child of a model's record is its rows.
+    /// Whether a child of a model's record names its rows.
     pub fn is(record: &Record) -> bool {
         record.kind() == Self::RECORD
     }
+
+    /// Whether both are the same rows of the same memory.
+    fn is_same(&self, other: &Self) -> bool {
+        let place = |m: MatRef<'_>| (m.data().as_ptr(), m.shape(), m.order(), m.stride());
+        place(self.table.as_mat()) == place(other.table.as_mat())
+            && place(self.target.as_mat()) == place(other.target.as_mat())
+            && self.rows == other.rows
+    }
+}
+
+/// The rows of a record: parts of tables in memory, one behind the other, or those of a model file.
+#[derive(Clone)]
+pub(crate) enum RecordRows {
+    Parts(Vec<KeptRows>),
+    Saved(Arc<SavedRows>),
+}
+
+/// Rows in a model file, opened when the first model asks.
+pub(crate) struct SavedRows {
+    pub(crate) path: PathBuf,
+    pub(crate) x: SavedValues,
+    pub(crate) y: SavedValues,
+    opened: OnceLock<KeptRows>,
+}
+
+/// A matrix in C order in a model file.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct SavedValues {
+    pub(crate) offset: u64,
+    pub(crate) shape: Shape,
+    /// CRC-32 of the values' bytes.
+    pub(crate) checksum: u32,
+}
+
+/// Values written at once: half a mebibyte.
+const WRITTEN: usize = 1 << 16;
+
+impl RecordRows {
+    /// Rows, and columns of x.
+    pub(crate) fn shape(&self) -> Shape {
+        match self {
+            Self::Parts(parts) => Shape {
+                nrows: parts.iter().map(|p| p.rows.len()).sum(),
+                ncols: parts.first().map_or(0, |p| p.table.as_mat().ncols()),
+            },
+            Self::Saved(saved) => saved.x.shape,
+        }
+    }
+
+    /// Whether both are the same rows of the same memory or file, so that one copy of them does.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Parts(a), Self::Parts(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b))
+            }
+            (Self::Saved(a), Self::Saved(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// Write the values of x, then of y, in C order, through a buffer of a fixed size; `between` comes before each.
+    pub(crate) fn write<W: Write>(
+        &self,
+        out: &mut W,
+        mut between: impl FnMut(&mut W) -> std::io::Result<()>,
+    ) -> std::io::Result<[u32; 2]> {
+        let mut checksums = [0; 2];
+        let parts = match self {
+            Self::Parts(parts) => parts,
+            // Read through memory that is not mapped: it is written where other files are.
+            Self::Saved(saved) => {
+                for (values, checksum) in [saved.x, saved.y].into_iter().zip(&mut checksums) {
+                    between(out)?;
+                    let mut file = File::open(&saved.path)?;
+                    file.seek(SeekFrom::Start(values.offset))?;
+                    std::io::copy(&mut file.take(values.shape.bytes()), out)?;
+                    *checksum = values.checksum;
+                }
+                return Ok(checksums);
+            }
+        };
+        for (which, checksum) in checksums.iter_mut().enumerate() {
+            between(out)?;
+            let mut crc = crc32fast::Hasher::new();
+            let mut bytes = Vec::new();
+            for part in parts {
+                let table = if which == 0 { part.table.as_mat() } else { part.target.as_mat() };
+                let ncols = table.ncols();
+                let mut row = vec![0.0; ncols];
+                for run in part.rows.runs() {
+                    let rows = table.rows(run.clone()).map_err(std::io::Error::other)?;
+                    for block in rows.row_blocks((WRITTEN / ncols.max(1)).max(1)) {
+                        bytes.clear();
+                        for at in 0..block.nrows() {
+                            block.copy_row_into(at, &mut row);
+                            row.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+                        }
+                        crc.update(&bytes);
+                        out.write_all(&bytes)?;
+                    }
+                }
+            }
+            *checksum = crc.finalize();
+        }
+        Ok(checksums)
+    }
+
+    /// The rows for a model: those in memory as they are, unless they are in parts, which are put together.
+    fn open(&self, registry: &Registry) -> Result<KeptRows> {
+        match self {
+            Self::Parts(parts) => match parts.as_slice() {
+                [rows] => Ok(rows.clone()),
+                parts => {
+                    let Shape { nrows, ncols } = self.shape();
+                    let (mut x, mut y) = (Vec::with_capacity(nrows * ncols), Vec::with_capacity(nrows));
+                    let mut values = vec![0.0; ncols];
+                    for part in parts {
+                        for row in part.rows.runs().iter().cloned().flatten() {
+                            part.table.as_mat().copy_row_into(row, &mut values);
+                            x.extend_from_slice(&values);
+                            y.push(part.target.as_mat().get(row, 0));
+                        }
+                    }
+                    KeptRows::of_values(x, ncols, y)
+                }
+            },
+            Self::Saved(saved) => saved.open(registry),
+        }
+    }
+
+    /// The shape of x, and checksums of x and y.
+    fn summary(&self) -> (Shape, Option<[u32; 2]>) {
+        (self.shape(), self.write(&mut std::io::sink(), |_| Ok(())).ok())
+    }
+}
+
+/// Rows are the same when their values are.
+impl PartialEq for RecordRows {
+    fn eq(&self, other: &Self) -> bool {
+        self.summary() == other.summary()
+    }
+}
+
+impl fmt::Debug for RecordRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.summary())
+    }
+}
+
+impl SavedRows {
+    pub(crate) fn new(path: &Path, x: SavedValues, y: SavedValues) -> Self {
+        Self { path: path.into(), x, y, opened: OnceLock::new() }
+    }
+
+    /// Map the rows, or read them where tables are not mapped; the first time only.
+    fn open(&self, registry: &Registry) -> Result<KeptRows> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened.clone());
+        }
+        let table = |values: SavedValues| -> Result<Arc<dyn Table>> {
+            let SavedValues { offset, shape, checksum } = values;
+            if !registry.opens_tables() {
+                let mut file = File::open(&self.path).map_err(|e| Error::io(&self.path, "open", e))?;
+                file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&self.path, "read", e))?;
+                let mut crc = crc32fast::Hasher::new();
+                let data = read_values(&mut file, shape.nrows * shape.ncols, &mut crc)
+                    .map_err(|e| Error::io(&self.path, "read", e))?;
+                if crc.finalize() != checksum {
+                    return Err(damaged(&self.path));
+                }
+                return Ok(Arc::new(DenseTable::new(data, shape.nrows, shape.ncols, Order::C)?));
+            }
+            let path = self.path.clone();
+            let reference = TableReference { path, offset, shape, order: Order::C, checksum };
+            registry.open_table(&reference).map_err(|e| match e.kind() {
+                ErrorKind::Format { .. } => damaged(&self.path),
+                _ => e,
+            })
+        };
+        let rows = Rows::all(self.x.shape.nrows);
+        let opened = KeptRows { table: table(self.x)?, target: table(self.y)?, rows };
+        Ok(self.opened.get_or_init(|| opened).clone())
+    }
+}
+
+/// What is said of a model file whose bytes are not those that were written.
+pub(crate) fn damaged(path: &Path) -> Error {
+    Error::format(
+        path,
+        "the checksum does not match: the model file is cut short or changed; fit again or copy it again",
+    )
+}
+
+/// `n` little-endian values, which are known to be there; their bytes go into `crc`.
+pub(crate) fn read_values(
+    input: &mut impl Read,
+    n: usize,
+    crc: &mut crc32fast::Hasher,
+) -> std::io::Result<Vec<f64>> {
+    let mut values = Vec::with_capacity(n);
+    let mut bytes = vec![0; 8 * n.min(WRITTEN)];
+    while values.len() < n {
+        let bytes = &mut bytes[..8 * (n - values.len()).min(WRITTEN)];
+        input.read_exact(bytes)?;
+        crc.update(bytes);
+        values.extend(bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)));
+    }
+    Ok(values)
 }

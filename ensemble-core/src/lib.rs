@@ -5,6 +5,7 @@ mod classes;
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod distance;
 mod engine;
 mod ensemble;
 mod error;

@@ -289,6 +289,11 @@ impl Registry {
         self.opener = Some(opener);
     }
 
+    /// Whether tables can be opened in place; if not, rows in model files are read into memory.
+    pub fn opens_tables(&self) -> bool {
+        self.opener.is_some()
+    }
+
     /// The table that a saved model names.
     ///
     /// # Errors

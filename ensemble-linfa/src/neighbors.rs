@@ -13,7 +13,10 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, DenseTable, Error, Estimator, FitContext, FitCost, GatherFor, KeptRows, Loaded, MatMut, MatRef,
     Model, Order, Predicts, PresentClasses, Record, Registry, Result, Rows, Shape, Table, Train,
-    check_prediction, gather, on_stack, parameter::at_least,
+    check_prediction,
+    distance::{Differences, check_queries, check_ranges, no_ranges, widen},
+    gather, on_stack,
+    parameter::at_least,
 };
 use linfa_nn::{
     CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex,
@@ -70,7 +73,8 @@ parameters! {
     ///
     /// The model reads the table's rows where they lie, one index per run; a table that is only borrowed is copied once, which the
     /// ledger shows. Of rows at equal distance the first counts, whatever the index. Predictions are NaN for rows with values that
-    /// are not finite or beyond 1e150, whose squares overflow; such training rows are refused.
+    /// are not finite. Columns whose squares overflow (values beyond 1e150) or vanish (all within 1e-140 of each other, but not equal)
+    /// are refused; for the other metrics the bounds are 1e300 and 1e-290.
     ///
     /// Faults of linfa-nn 0.8.1 handled here: its k-d tree panics on rows in Fortran order, which are refused by a sentence or take
     /// the ball tree; it panics on queries that are not finite; which of equally near rows is found depends on the index; its trees
@@ -96,12 +100,17 @@ parameters! {
     }
 }
 
-/// Values beyond this have squares whose sums overflow.
-const GREATEST: f64 = 1e150;
 /// Columns up to which a k-d tree is worth its memory.
 const KD_COLUMNS: usize = 15;
 
 impl Metric {
+    fn differences(self) -> Differences {
+        match self {
+            Metric::Euclidean => Differences::Squared,
+            Metric::Manhattan | Metric::Chebyshev => Differences::Plain,
+        }
+    }
+
     fn distance(self, a: &[f64], b: impl Iterator<Item = f64>) -> f64 {
         let gaps = a.iter().zip(b).map(|(a, b)| a - b);
         match self {
@@ -297,20 +306,16 @@ impl NeighborsModel {
             Algorithm::Linear => CommonNearestNeighbour::LinearSearch,
             Algorithm::BallTree | Algorithm::Auto => CommonNearestNeighbour::BallTree,
         };
-        let too_great =
-            |x: MatRef<'_>| (0..x.nrows()).any(|r| (0..ncols).any(|c| x.get(r, c).abs() > GREATEST));
         let views = RunViews::try_new(source, |source| -> Result<Views<'_>> {
             let x = source.table.as_mat();
             source.rows.runs().iter().map(|run| array_view(x.rows(run.clone())?)).collect()
         })?;
         let source = views.borrow_owner();
+        let mut ranges = no_ranges(ncols);
         for run in source.rows.runs() {
-            if too_great(source.table.as_mat().rows(run.clone())?) {
-                return Err(Error::unsupported(format!(
-                    "{kind}: values beyond {GREATEST:e} have squares that overflow; scale the columns first"
-                )));
-            }
+            widen(&mut ranges, source.table.as_mat().rows(run.clone())?);
         }
+        check_ranges(search.metric.differences(), &ranges, "training rows")?;
         let indexes = on_stack(DEEP, || {
             RunIndexes::try_new(views, |views| {
                 views.with_dependent(|_, runs| {
@@ -362,7 +367,7 @@ impl NeighborsModel {
     }
 
     fn predict_row(&self, query: &[f64], out: &mut [f64]) -> Result<()> {
-        if query.iter().any(|v| v.is_nan() || v.abs() > GREATEST) {
+        if query.iter().any(|v| !v.is_finite()) {
             out.fill(f64::NAN);
             return Ok(());
         }
@@ -485,6 +490,7 @@ impl Model for NeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        check_queries(self.search.metric.differences(), x)?;
         self.check_rows()?;
         let (mut row, mut said) = (vec![0.0; x.ncols()], vec![0.0; self.n_outputs()]);
         for r in 0..x.nrows() {
@@ -500,9 +506,10 @@ impl Model for NeighborsModel {
         (self.search.index_bytes(self.used, shape).0 + size_of::<Self>()) as u64
     }
 
-    /// Copies the training rows and targets: the file stands without the table.
+    /// With handles to the training rows and targets, whose values are written when the record is: the file stands without the
+    /// table.
     fn to_record(&self) -> Result<Record> {
-        Ok(self.parameters().with_child(self.kept().to_record()))
+        Ok(self.parameters().with_rows(vec![self.kept()]))
     }
 
     fn to_record_by_reference(&self) -> Result<Record> {

@@ -28,7 +28,8 @@ parameters! {
     ///
     /// linfa copies the rows, less their means, inside its fit, which `cost` declares. Faults of linfa-reduction 0.8.1 handled
     /// here: its solver may stop short in silence, so components that are not orthogonal to 1e-6 are an error; with columns whose
-    /// scales differ by 10^4 or more it may panic (`linfa-linalg`, `eigh.rs:327`), which is a sentence.
+    /// scales differ by 10^4 or more it may panic (`linfa-linalg`, `eigh.rs:327`), which is a sentence. It adds up the rows as they
+    /// lie in memory, so that tables in C and in Fortran order differ in last bits.
     Pca: Transformer = "linfa.pca", "linfa-reduction 0.8.1" {
         n_components "n_components" ["embedding_size"]: Option<usize> = None, "none", "columns that come out; none for all";
         whiten "whiten" []: bool = false, "false", "scale them to variance 1";

@@ -23,7 +23,8 @@ use crate::{
 parameters! {
     /// Shifts every column to mean 0 and scales it to variance 1, by linfa: scikit-learn's `StandardScaler`.
     ///
-    /// Without the mean, linfa scales about the mean and adds it again; here, as in scikit-learn, nothing is shifted.
+    /// Without the mean, linfa scales about the mean and adds it again; here, as in scikit-learn, nothing is shifted. It adds up the
+    /// rows as they lie in memory, so that tables in C and in Fortran order differ in last bits.
     StandardScaler: Transformer = "linfa.standard_scaler", "linfa-preprocessing 0.8.1" {
         with_mean "with_mean" []: bool = true, "true", "shift to mean 0";
         with_std "with_std" []: bool = true, "true", "scale to variance 1";
@@ -71,7 +72,8 @@ parameters! {
     ///
     /// linfa copies the rows inside its fit, twice for `pca`, which `cost` declares. Faults of linfa-preprocessing 0.8.1 handled
     /// here: rows that are too few, or columns that others determine, give infinite or arbitrary factors, or a decomposition that
-    /// does not return; both are refused.
+    /// does not return; both are refused. It adds up the rows as they lie in memory, so that tables in C and in Fortran order differ
+    /// in last bits.
     Whitener: Transformer = "linfa.whitener", "linfa-preprocessing 0.8.1" {
         method "method" []: Whitening = Whitening::Pca, "pca", "pca, zca or cholesky";
     }

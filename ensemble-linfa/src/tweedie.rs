@@ -62,6 +62,7 @@ parameters! {
     /// deviance lacks a factor (`distribution.rs`: 2 y ln(y / mean) - y + mean) and disagrees with its gradient, so power 1 runs
     /// as 1.00001, where linfa uses the general formula. Means that turn negative or NaN never end its line search: the
     /// identity link is offered for power 0 alone. It tells nothing of its end, so that convergence is judged by the slope left.
+    /// It adds up the rows as they lie in memory, so that tables in C and in Fortran order differ in last bits.
     TweedieRegressor: Learner = "linfa.tweedie_regressor", "linfa-linear 0.8.1" {
         power "power" []: f64 = 0.0, "0", "power of the mean that the variance goes with; not between 0 and 1";
         alpha "alpha" []: f64 = 1.0, "1.0", "weight of the squared coefficients";

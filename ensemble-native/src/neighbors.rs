@@ -20,7 +20,9 @@ use ensemble_core::{
     Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, Error, Estimator, FitContext, FitCost, Fitted,
     FittedTransform, KeptRows, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Params,
     Record, Registry, Result, Rows, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
-    check_prediction, fit_by_merging, same_type,
+    check_prediction,
+    distance::{Differences, check_queries, check_ranges, no_ranges, widen},
+    fit_by_merging, same_type,
 };
 use rayon::prelude::*;
 
@@ -120,6 +122,8 @@ impl Algorithm {
 /// lies; where the table or its targets are only borrowed, the statistic copies them.
 ///
 /// Of rows at equal distance the first in the table counts. Predictions are NaN for rows with values that are not finite.
+/// Columns whose squares overflow (values beyond 1e150) or vanish (all within 1e-140 of each other, but not equal) are refused,
+/// in units of the learner: behind a scaler they may be fine.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -225,7 +229,9 @@ impl Estimator for KNeighborsRegressor {
     fn cost(&self, train: Shape) -> FitCost {
         let own = size_of::<KNeighborsModel>() as u64;
         if !self.uses_trees(train.ncols) {
-            return FitCost { peak_bytes: own, model_bytes: own };
+            let scans =
+                rayon::current_num_threads() as u64 * brute::scan_bytes(train.ncols, self.n_neighbors);
+            return FitCost { peak_bytes: own + scans, model_bytes: own };
         }
         let model_bytes = own + tree::tree_bytes(train.nrows);
         FitCost { peak_bytes: model_bytes + tree::build_bytes(train.nrows, train.ncols), model_bytes }
@@ -268,6 +274,7 @@ impl MergeFit for KNeighborsRegressor {
                 format!("at most the {nrows} training rows"),
             ));
         }
+        rows.check_ranges()?;
         Ok(Fitted::Model(Arc::new(KNeighborsModel {
             folds: rows.folds.clone(),
             space: rows.space.clone(),
@@ -295,6 +302,8 @@ struct NeighborStatistic {
     open: Vec<Arc<Part>>,
     folds: Vec<Arc<FoldIndex>>,
     space: Space,
+    /// Least and greatest value of each of the table's columns.
+    ranges: Vec<(f64, f64)>,
 }
 
 impl NeighborStatistic {
@@ -304,7 +313,17 @@ impl NeighborStatistic {
         }
         let source = Source { ncols: cx.ncols, table: cx.table.clone(), target: cx.target.clone() };
         check_source(&source)?;
-        Ok(Self { shape, source, open: Vec::new(), folds: Vec::new(), space: Space::new(cx.ncols) })
+        let (open, folds) = (Vec::new(), Vec::new());
+        Ok(Self { shape, source, open, folds, space: Space::new(cx.ncols), ranges: no_ranges(cx.ncols) })
+    }
+
+    /// That distances in the learner's space can be measured: maps of single columns keep the ends of ranges.
+    fn check_ranges(&self) -> Result<()> {
+        let (mut least, mut greatest): (Vec<f64>, Vec<f64>) = self.ranges.iter().copied().unzip();
+        self.space.apply(&mut least);
+        self.space.apply(&mut greatest);
+        let ranges: Vec<_> = least.iter().zip(&greatest).map(|(a, b)| (a.min(*b), a.max(*b))).collect();
+        check_ranges(Differences::Squared, &ranges, "training rows")
     }
 
     /// Append a part, joined to the one before when neither holds a copy.
@@ -332,6 +351,7 @@ impl Statistic for NeighborStatistic {
             open: Vec::new(),
             folds: Vec::new(),
             space: Space::new(self.source.ncols),
+            ranges: no_ranges(self.source.ncols),
         })
     }
 
@@ -354,6 +374,7 @@ impl Statistic for NeighborStatistic {
         if nrows == 0 {
             return Ok(());
         }
+        widen(&mut self.ranges, block.x);
         let mut x = Vec::new();
         if self.source.table.is_none() {
             x.resize(nrows * ncols, 0.0);
@@ -377,6 +398,9 @@ impl Statistic for NeighborStatistic {
         }
         if self.folds.is_empty() {
             self.space = other.space.clone();
+        }
+        for ((least, greatest), other) in self.ranges.iter_mut().zip(&other.ranges) {
+            (*least, *greatest) = (least.min(other.0), greatest.max(other.1));
         }
         other.open.iter().for_each(|part| self.push(part));
         self.folds.extend(other.folds.iter().cloned());
@@ -473,6 +497,7 @@ impl KNeighborsModel {
                 return Err(Error::shape("room for neighbours", x.nrows() * k, len));
             }
         }
+        check_queries(Differences::Squared, x)?;
         self.check_rows()?;
         let tasks = distances.par_chunks_mut(QUERIES * k).zip(rows.par_chunks_mut(QUERIES * k)).enumerate();
         tasks.try_for_each(|(task, (distances, rows))| {
@@ -584,6 +609,8 @@ impl KNeighborsModel {
             state.absorb(&Block { x, y, first_row: run.start })?;
         }
         state.seal()?;
+        state.space = space.clone();
+        state.check_ranges()?;
         Ok(Self { folds: state.folds, space, k, weights, algorithm })
     }
 }
@@ -595,6 +622,7 @@ impl Model for KNeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        check_queries(Differences::Squared, x)?;
         self.check_rows()?;
         let search = Search::new(&self.folds, &self.space, self.k);
         let targets: Vec<Targets<'_>> = self.folds.iter().map(|f| f.targets()).collect();
@@ -629,8 +657,37 @@ impl Model for KNeighborsModel {
         self.folds.iter().map(|f| f.bytes()).sum::<u64>() + (maps + size_of::<Self>()) as u64
     }
 
-    /// Copies every training row and target: the file stands without the table.
+    /// With handles to the training rows and targets, whose values are written when the record is: the file stands without the
+    /// table.
     fn to_record(&self) -> Result<Record> {
+        let parts = match self.kept() {
+            Some(rows) => vec![rows],
+            None => match self.folds.iter().map(|fold| fold.copies()).collect() {
+                Some(copies) => copies,
+                None => vec![self.copied()?],
+            },
+        };
+        Ok(self.parameters()?.with_rows(parts))
+    }
+
+    fn to_record_by_reference(&self) -> Result<Record> {
+        let kept = self.kept().ok_or_else(|| {
+            Error::unsupported("the neighbours' rows were copied; save the model with its rows")
+        })?;
+        Ok(self.parameters()?.with_child(kept.to_record_by_reference()?))
+    }
+}
+
+impl KNeighborsModel {
+    /// The rows by handles to the table and its targets; `None` where either was copied.
+    fn kept(&self) -> Option<KeptRows> {
+        let source = self.folds.first()?.source();
+        let rows = Rows::from_runs(self.folds.iter().flat_map(|f| f.runs()));
+        Some(KeptRows { table: source.table.clone()?, target: source.target.clone()?, rows })
+    }
+
+    /// A copy of rows and targets, for those of which only one was copied before.
+    fn copied(&self) -> Result<KeptRows> {
         let ncols = self.space.ncols();
         let nrows = self.folds.iter().map(|f| f.nrows()).sum::<usize>();
         let mut x = vec![0.0; nrows * ncols];
@@ -643,17 +700,7 @@ impl Model for KNeighborsModel {
                 y.push(targets.get(position, fold.row(position)));
             }
         }
-        Ok(self.parameters()?.with_child(KeptRows::values_record(x, ncols, y)))
-    }
-
-    fn to_record_by_reference(&self) -> Result<Record> {
-        let source = self.folds.first().map(|f| f.source());
-        let Some((Some(table), Some(target))) = source.map(|s| (&s.table, &s.target)) else {
-            return Err(Error::unsupported("the neighbours' rows were copied; save the model with its rows"));
-        };
-        let rows = Rows::from_runs(self.folds.iter().flat_map(|f| f.runs()));
-        let kept = KeptRows { table: Arc::clone(table), target: Arc::clone(target), rows };
-        Ok(self.parameters()?.with_child(kept.to_record_by_reference()?))
+        KeptRows::of_values(x, ncols, y)
     }
 }
 

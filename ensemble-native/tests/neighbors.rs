@@ -61,7 +61,7 @@ fn cases(nrows: usize, ncols: usize, seed: u64) -> Vec<(&'static str, Data)> {
     let uneven = plain.iter().enumerate().map(|(i, v)| v * 10f64.powi((i % ncols) as i32 % 5 - 2)).collect();
     let outlier = plain.iter().enumerate().map(|(i, v)| if i / ncols == 3 { 1e9 * v } else { *v }).collect();
     let same = vec![0.25; nrows * ncols];
-    let huge = plain.iter().map(|v| (v - 0.5) * 1e200).collect();
+    let huge = plain.iter().map(|v| (v - 0.5) * 1e145).collect();
     [
         ("plain", plain),
         ("grid", grid),
@@ -245,8 +245,7 @@ fn answers_are_those_of_an_exhaustive_search() {
                             got[q]
                         );
                         for (at, (distance, row)) in want.iter().enumerate() {
-                            // The record numbers training rows from 0.
-                            assert_eq!(train[rows[q * k + at]], *row, "{what}");
+                            assert_eq!(rows[q * k + at], *row, "{what}");
                             assert_eq!(distances[q * k + at], *distance, "{what}");
                         }
                     }
@@ -260,25 +259,31 @@ fn answers_are_those_of_an_exhaustive_search() {
 fn thousands_of_rows_of_many_leaves_and_tiles_agree_too() {
     for (p, n, n_queries) in [(2, 18_000, 60), (3, 8000, 300), (10, 3000, 300), (20, 3000, 300)] {
         for (name, data) in cases(n, p, 3) {
-            let learner = KNeighborsRegressor::new().n_neighbors(4);
-            let scale = (0..p).map(|j| 1.0 + 0.4 * (j % 3) as f64).collect();
-            for map in [None, Some(Affine::diagonal(data.x[..p].to_vec(), scale))] {
-                let (x, y) = (data.table(Order::C), data.target());
-                let mut cx = StatisticContext::new(p).with_tables(Some(&x), Some(&y));
-                cx.behind = map.as_ref().map(|m| m.shape());
-                let states = fold_states(&learner, x.as_mat(), &data.y, &cx, 3);
-                let mut trained = complements(&states).unwrap().swap_remove(1);
-                if let Some(map) = &map {
-                    trained = trained.affine(map).unwrap();
-                }
-                let z = apply(map.as_ref(), &data.x, n, p);
-                let queries = &z[100 * p..(100 + n_queries) * p];
-                let got = predict(fit_from(&learner, &trained).unwrap().as_ref(), queries);
-                let out = fold_bounds(n, 3)[1].clone();
-                let train: Vec<usize> = (0..n).filter(|r| !out.contains(r)).collect();
-                for (q, query) in queries.chunks_exact(p).enumerate() {
-                    let (_, value) = naive(&z, &data.y, &train, query, 4, Weights::Uniform);
-                    assert!((got[q] - value).abs() <= 1e-13, "{name} p={p} query {q}: {} {value}", got[q]);
+            for k in [4, 130] {
+                let learner = KNeighborsRegressor::new().n_neighbors(k);
+                let scale = (0..p).map(|j| 1.0 + 0.4 * (j % 3) as f64).collect();
+                for map in [None, Some(Affine::diagonal(data.x[..p].to_vec(), scale))] {
+                    let (x, y) = (data.table(Order::C), data.target());
+                    let mut cx = StatisticContext::new(p).with_tables(Some(&x), Some(&y));
+                    cx.behind = map.as_ref().map(|m| m.shape());
+                    let states = fold_states(&learner, x.as_mat(), &data.y, &cx, 3);
+                    let mut trained = complements(&states).unwrap().swap_remove(1);
+                    if let Some(map) = &map {
+                        trained = trained.affine(map).unwrap();
+                    }
+                    let z = apply(map.as_ref(), &data.x, n, p);
+                    let queries = &z[100 * p..(100 + n_queries) * p];
+                    let got = predict(fit_from(&learner, &trained).unwrap().as_ref(), queries);
+                    let out = fold_bounds(n, 3)[1].clone();
+                    let train: Vec<usize> = (0..n).filter(|r| !out.contains(r)).collect();
+                    for (q, query) in queries.chunks_exact(p).enumerate() {
+                        let (_, value) = naive(&z, &data.y, &train, query, k, Weights::Uniform);
+                        assert!(
+                            (got[q] - value).abs() <= 1e-12,
+                            "{name} p={p} k={k} query {q}: {} {value}",
+                            got[q]
+                        );
+                    }
                 }
             }
         }
@@ -492,7 +497,13 @@ fn models_of_all_folds_share_the_indexes_and_a_scan_keeps_nothing() {
     let brute = tree.algorithm(Algorithm::Brute);
     let states = fold_states(&brute, x.as_mat(), &data.y, &cx, 4);
     assert!(bytes(&states[0]) < 1024);
-    assert!(brute.cost(Shape { nrows: 4096, ncols: 3 }).peak_bytes < 1024);
+    let cost = brute.cost(Shape { nrows: 4096, ncols: 3 });
+    assert!(
+        cost.model_bytes < 1024 && cost.peak_bytes > 1 << 20,
+        "it keeps nothing and scans through buffers: {cost:?}"
+    );
+    let many = brute.n_neighbors(100_000).cost(Shape { nrows: 4096, ncols: 3 });
+    assert!(many.peak_bytes < cost.peak_bytes + rayon::current_num_threads() as u64 * (10 << 20), "{many:?}");
 }
 
 #[test]
@@ -564,5 +575,83 @@ fn rows_that_are_not_finite_predict_nan_and_leave_the_others_alone() {
         let got = predict(model.as_ref(), &queries);
         assert!(got[1].is_nan());
         assert_eq!((got[0], got[2]), (clean[0], clean[2]));
+    }
+}
+
+#[test]
+fn columns_whose_squares_overflow_or_vanish_are_refused_by_name_in_fits_and_queries() {
+    let plain = cases(60, 3, 8).swap_remove(0).1;
+    let scaled = |factor: f64| {
+        let x = plain.x.iter().enumerate().map(|(i, v)| if i % 3 == 1 { v * factor } else { *v }).collect();
+        Data { x, ..plain.clone() }
+    };
+    for algorithm in [Algorithm::KdTree, Algorithm::Brute] {
+        for weights in [Weights::Uniform, Weights::Distance] {
+            let learner = KNeighborsRegressor::new().n_neighbors(1).weights(weights).algorithm(algorithm);
+            for (factor, word) in [(1e160, "overflow"), (1e-160, "vanish")] {
+                for order in [Order::C, Order::F] {
+                    let said = fit(&learner, &scaled(factor), order).err().unwrap().to_string();
+                    assert!(
+                        said.contains("training rows") && said.contains("column 1") && said.contains(word),
+                        "{said}"
+                    );
+                }
+                // Behind a scaler they are as good as any.
+                let data = scaled(factor);
+                let map = Affine::diagonal(vec![0.0; 3], vec![1.0, 1.0 / factor, 1.0]);
+                let (x, y) = (data.table(Order::C), data.target());
+                let mut cx = StatisticContext::new(3).with_tables(Some(&x), Some(&y));
+                cx.behind = Some(map.shape());
+                let all =
+                    complements(&fold_states(&learner, x.as_mat(), &data.y, &cx, 2)).unwrap().pop().unwrap();
+                let model = fit_from(&learner, &all.affine(&map).unwrap()).unwrap();
+                assert_eq!(predict(model.as_ref(), &apply(Some(&map), &data.x, 60, 3)), data.y);
+            }
+            let model = fit(&learner, &plain, Order::C).unwrap();
+            let queries = [0.0, 0.0, 0.0, 0.0, 0.0, -1e160];
+            let x = MatRef::new(&queries, 2, 3, Order::C).unwrap();
+            let said = model.predict_into(x, MatMut::column_vector(&mut [0.0; 2])).unwrap_err().to_string();
+            assert!(said.contains("row 1, column 2") && said.contains("overflow"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn many_equal_distances_give_the_first_rows_of_the_table() {
+    // One-hot columns, some rows over and over, as they are and behind a scaler that leaves no whole numbers.
+    let (n, p) = (2600, 20);
+    let x = (0..n * p).map(|i| f64::from(u8::from((i / p * 7 + i / p / 50) % p == i % p))).collect();
+    let data = Data { x, y: Random(5).values(n), nrows: n, ncols: p };
+    let scale = (0..p).map(|j| 1.0 / (0.3 + j as f64)).collect();
+    for map in [None, Some(Affine::diagonal(vec![0.05; p], scale))] {
+        for k in [1, 7, 200] {
+            let learner = KNeighborsRegressor::new().n_neighbors(k).algorithm(Algorithm::Brute);
+            for order in [Order::C, Order::F] {
+                let (xs, y) = (data.table(order), data.target());
+                let mut cx = StatisticContext::new(p).with_tables(Some(&xs), Some(&y));
+                cx.behind = map.as_ref().map(Affine::shape);
+                let states = fold_states(&learner, xs.as_mat(), &data.y, &cx, 3);
+                let mut trained = complements(&states).unwrap().swap_remove(1);
+                if let Some(map) = &map {
+                    trained = trained.affine(map).unwrap();
+                }
+                let model = fit_from(&learner, &trained).unwrap();
+                let z = apply(map.as_ref(), &data.x, n, p);
+                let queries = &z[..40 * p];
+                let (distances, rows) = neighbors(model.as_ref(), queries);
+                let out = fold_bounds(n, 3)[1].clone();
+                let train: Vec<usize> = (0..n).filter(|r| !out.contains(r)).collect();
+                for (q, query) in queries.chunks_exact(p).enumerate() {
+                    let (want, _) = naive(&z, &data.y, &train, query, k, Weights::Uniform);
+                    for (at, (distance, row)) in want.iter().enumerate() {
+                        assert_eq!(
+                            (distances[q * k + at], rows[q * k + at]),
+                            (*distance, *row),
+                            "k={k} query {q}"
+                        );
+                    }
+                }
+            }
+        }
     }
 }

@@ -8,7 +8,10 @@ use std::{fmt, sync::Arc};
 use ensemble_core::{
     Access, Built, DenseTable, Error, ErrorKind, Estimator, FitContext, FitCost, KeptRows, Kind, Loaded,
     MatMut, MatRef, Model, Order, Parameter, Params, Predicts, PresentClasses, Record, Registry, Result,
-    Rows, Shape, Table, Train, check_prediction, on_stack, parameter::at_least,
+    Rows, Shape, Table, Train, check_prediction,
+    distance::{Differences, check_queries, check_ranges, no_ranges, widen},
+    on_stack,
+    parameter::at_least,
 };
 use smartcore::{
     algorithm::neighbour::{cover_tree::CoverTree, linear_search::LinearKNNSearch},
@@ -113,6 +116,13 @@ impl NeighborMetric {
         Ok(metric)
     }
 
+    fn differences(self) -> Differences {
+        match self {
+            Self::Euclidean => Differences::Squared,
+            Self::Manhattan | Self::Minkowski(_) => Differences::Plain,
+        }
+    }
+
     fn check(self, kind: &str) -> Result<()> {
         if self.order() >= 1.0 && self.order().is_finite() {
             return Ok(());
@@ -126,7 +136,11 @@ impl NeighborMetric {
         match self {
             Self::Euclidean => lanes(n, |at| difference(at) * difference(at)).sqrt(),
             Self::Manhattan => lanes(n, |at| difference(at).abs()),
-            Self::Minkowski(p) => lanes(n, |at| difference(at).abs().powf(p)).powf(1.0 / p),
+            // In units of the greatest difference, whose powers neither overflow nor vanish.
+            Self::Minkowski(p) => match (0..n).fold(0.0, |m: f64, at| m.max(difference(at).abs())) {
+                0.0 => 0.0,
+                most => most * lanes(n, |at| (difference(at).abs() / most).powf(p)).powf(1.0 / p),
+            },
         }
     }
 }
@@ -314,27 +328,13 @@ impl Neighborhood {
             let want = format!("a whole number up to the {nrows} training rows");
             return Err(Error::parameter(kind, "n_neighbors", self.n_neighbors, want));
         }
-        check_range(train, self.metric)?;
+        // Where distances overflow, smartcore's cover tree would recurse for ever.
+        let mut ranges = no_ranges(train.shape().ncols);
+        train.x().segments().for_each(|segment| widen(&mut ranges, segment));
+        check_ranges(self.metric.differences(), &ranges, "training rows")?;
         let (table, target, rows, copied) = keep(train, cx)?;
         Ok(Arc::new(NeighborsModel::new(kind, self.clone(), table, target, rows, n_classes, copied)?))
     }
-}
-
-/// That no distance between two training rows overflows: smartcore's cover tree would recurse for ever.
-fn check_range(train: &Train<'_>, metric: NeighborMetric) -> Result<()> {
-    let mut range = vec![(f64::INFINITY, f64::NEG_INFINITY); train.shape().ncols];
-    for segment in train.x().segments() {
-        for row in 0..segment.nrows() {
-            for (column, (low, high)) in range.iter_mut().enumerate() {
-                let value = segment.get(row, column);
-                (*low, *high) = (low.min(value), high.max(value));
-            }
-        }
-    }
-    if metric.of(range.len(), |at| range[at].1 - range[at].0).is_finite() {
-        return Ok(());
-    }
-    Err(ErrorKind::Overflow { table: "training rows".into() }.into())
 }
 
 type Kept = (Arc<dyn Table>, Arc<dyn Table>, Rows, u64);
@@ -470,12 +470,17 @@ impl NeighborsModel {
         neighborhood.check(&learner)?;
         let n_classes = Some(record.count("classes")?).filter(|k| *k > 0);
         let KeptRows { table, target, rows } = KeptRows::find(record, registry)?;
-        let holds_values = record.children().iter().any(|c| KeptRows::is(c) && c.children().is_empty());
+        let in_memory = !record.children().iter().any(KeptRows::is) && !registry.opens_tables();
         let values = rows.len() * (table.as_mat().ncols() + 1);
-        let copied = if holds_values { 8 * values as u64 } else { 0 };
+        let copied = if in_memory { 8 * values as u64 } else { 0 };
         let y = target.as_mat();
         let is_class = |row| n_classes.is_none_or(|k| (0.0..k as f64).contains(&y.get(row, 0)));
         let classes_fit = rows.runs().iter().flat_map(|run| run.start..run.end).all(is_class);
+        let mut ranges = no_ranges(table.as_mat().ncols());
+        for run in rows.runs() {
+            widen(&mut ranges, table.as_mat().rows(run.clone())?);
+        }
+        check_ranges(neighborhood.metric.differences(), &ranges, "saved rows")?;
         if neighborhood.n_neighbors > rows.len() || !classes_fit || table.as_mat().ncols() == 0 {
             return Err(Error::spec(Self::RECORD, "the parts of the saved model do not fit each other"));
         }
@@ -494,6 +499,7 @@ impl Model for NeighborsModel {
 
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
+        check_queries(self.neighborhood.metric.differences(), x)?;
         self.check_rows()?;
         let (k, n) = (self.neighborhood.n_neighbors, self.rows.len());
         let targets = self.target.as_mat();
@@ -543,9 +549,10 @@ impl Model for NeighborsModel {
         kept + self.copied_bytes + (size_of::<Self>() + self.learner.len()) as u64
     }
 
-    /// With the training rows and targets as data: a saved model needs no table beside it.
+    /// With handles to the training rows and targets, whose values are written when the record is: a saved model needs no table
+    /// beside it.
     fn to_record(&self) -> Result<Record> {
-        Ok(self.parameters().with_child(self.kept().to_record()))
+        Ok(self.parameters().with_rows(vec![self.kept()]))
     }
 
     fn to_record_by_reference(&self) -> Result<Record> {
@@ -602,7 +609,8 @@ macro_rules! neighbors_learner {
 /// No row is copied: points of the search are numbers of rows, 16 bytes each, and the model keeps counted handles to the table and its
 /// targets. Where those are only borrowed (a `MatRef`) and cannot be kept, rows and targets are copied once, on top of the declared
 /// cost: [`NeighborsModel::copied_bytes`]. Of rows at equal distance the first in the table counts. A saved model holds its rows,
-/// or names them in their file ([`Model::to_record_by_reference`]).
+/// or names them in their file ([`Model::to_record_by_reference`]). Columns whose squares overflow (values beyond 1e150) or vanish (all
+/// within 1e-140 of each other, but not equal) are refused; for metrics other than the Euclidean the bounds are 1e300 and 1e-290.
 ///
 /// Faults of smartcore 0.7.0 handled here: `KNNRegressor` copies every row; of rows at equal distance any may count; a cover tree of
 /// rows whose distances overflow recurses until the process ends (refused before); its queries panic on NaN (an error here).

@@ -285,7 +285,7 @@ fn a_cover_tree_of_distances_that_overflow_is_an_error() {
     let data = Data::new((40, 2), (Order::C, 0), Rows::all(40), value, |_, r| r as f64);
     for algorithm in [NeighborSearch::Linear, NeighborSearch::CoverTree] {
         let error = fit(&KNeighborsRegressor::new().algorithm(algorithm), &data, None).err().unwrap();
-        assert!(matches!(error.kind(), ErrorKind::Overflow { .. }), "{error}");
+        assert!(error.to_string().contains("column 0") && error.to_string().contains("overflow"), "{error}");
         let data = Data::regression(40, 2, (Order::C, 0), 0..0);
         let model = fit(&KNeighborsRegressor::new().algorithm(algorithm), &data, None).unwrap();
         for bad in [f64::NAN, f64::INFINITY, 1e300] {

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use ensemble_core::{Error, MatRef, Order, Result, Table};
+use ensemble_core::{DenseTable, Error, KeptRows, MatRef, Order, Result, Rows, Table};
 
 use super::tree::Tree;
 
@@ -43,9 +43,9 @@ pub(super) struct FoldIndex {
     source: Source,
     /// First position and the table's rows of each run.
     runs: Vec<(usize, Range<usize>)>,
-    /// Copied rows (C order) and targets by position; empty where the source holds them.
-    x: Vec<f64>,
-    y: Vec<f64>,
+    /// Copied rows (C order) and targets by position; `None` where the source holds them.
+    x: Option<DenseTable>,
+    y: Option<DenseTable>,
     nrows: usize,
     tree: Option<Tree>,
 }
@@ -53,25 +53,22 @@ pub(super) struct FoldIndex {
 impl FoldIndex {
     /// Index the rows of `parts`, which are emptied. Copies joined parts once more only while it runs.
     pub(super) fn build(source: &Source, parts: &mut Vec<Arc<Part>>, shape: Shape) -> Self {
-        let mut fold = Self {
-            source: source.clone(),
-            runs: Vec::new(),
-            x: Vec::new(),
-            y: Vec::new(),
-            nrows: 0,
-            tree: None,
-        };
-        fold.x.reserve_exact(parts.iter().map(|p| p.x.len()).sum());
-        fold.y.reserve_exact(parts.iter().map(|p| p.y.len()).sum());
+        let mut fold =
+            Self { source: source.clone(), runs: Vec::new(), x: None, y: None, nrows: 0, tree: None };
+        let mut x = Vec::with_capacity(parts.iter().map(|p| p.x.len()).sum());
+        let mut y = Vec::with_capacity(parts.iter().map(|p| p.y.len()).sum());
         for part in parts.drain(..) {
-            fold.x.extend_from_slice(&part.x);
-            fold.y.extend_from_slice(&part.y);
+            x.extend_from_slice(&part.x);
+            y.extend_from_slice(&part.y);
             match fold.runs.last_mut() {
                 Some((_, run)) if run.end == part.rows.start => run.end = part.rows.end,
                 _ => fold.runs.push((fold.nrows, part.rows.start..part.rows.end)),
             }
             fold.nrows += part.rows.len();
         }
+        let copied = |values| DenseTable::new(values, fold.nrows, source.ncols, Order::C);
+        fold.x = source.table.is_none().then(|| copied(x).expect("copied row by row"));
+        fold.y = source.target.is_none().then(|| DenseTable::column(y));
         let units = match shape {
             Shape::Tree => vec![1.0; source.ncols],
             Shape::SpreadTree => fold.reciprocal_spreads(),
@@ -128,10 +125,7 @@ impl FoldIndex {
 
     /// Runs of rows as (position of the first, rows), in order.
     pub(super) fn segments(&self) -> impl Iterator<Item = (usize, MatRef<'_>)> {
-        let copied = self.source.table.is_none();
-        let whole = copied.then(|| {
-            (0, MatRef::new(&self.x, self.nrows, self.source.ncols, Order::C).expect("copied row by row"))
-        });
+        let whole = self.x.as_ref().map(|x| (0, x.as_mat()));
         let table = self.source.table.as_ref().map(|t| t.as_mat());
         let runs = table.into_iter().flat_map(move |t| {
             self.runs
@@ -154,9 +148,10 @@ impl FoldIndex {
 
     /// The values at `position`.
     pub(super) fn copy_row(&self, position: usize, out: &mut [f64]) {
-        match &self.source.table {
-            None => out.copy_from_slice(&self.x[position * out.len()..][..out.len()]),
-            Some(table) => table.as_mat().copy_row_into(self.row(position), out),
+        match (&self.x, &self.source.table) {
+            (Some(x), _) => x.as_mat().copy_row_into(position, out),
+            (None, Some(table)) => table.as_mat().copy_row_into(self.row(position), out),
+            (None, None) => unreachable!("rows are kept or copied"),
         }
     }
 
@@ -170,11 +165,18 @@ impl FoldIndex {
         self.runs.iter().map(|(_, run)| run.start..run.end)
     }
 
+    /// Handles to the copies, where both rows and targets are copied.
+    pub(super) fn copies(&self) -> Option<KeptRows> {
+        let (table, target) = (self.x.as_ref()?.handle()?, self.y.as_ref()?.handle()?);
+        Some(KeptRows { table, target, rows: Rows::all(self.nrows) })
+    }
+
     /// The targets, to be read at random.
     pub(super) fn targets(&self) -> Targets<'_> {
-        match &self.source.target {
-            None => Targets::Copied(&self.y),
-            Some(target) => {
+        match (&self.y, &self.source.target) {
+            (Some(y), _) => Targets::Copied(y.as_mat().data()),
+            (None, None) => unreachable!("targets are kept or copied"),
+            (None, Some(target)) => {
                 let target = target.as_mat();
                 target.column(0).map_or(Targets::Strided(target), Targets::Table)
             }
@@ -185,7 +187,8 @@ impl FoldIndex {
     pub(super) fn bytes(&self) -> u64 {
         let tree = self.tree.as_ref().map_or(0, Tree::bytes);
         let runs = self.runs.len() * size_of::<(usize, Range<usize>)>();
-        tree + ((self.x.len() + self.y.len()) * 8 + runs + size_of::<Self>()) as u64
+        let copied: u64 = [&self.x, &self.y].into_iter().flatten().map(|t| t.as_mat().shape().bytes()).sum();
+        tree + copied + (runs + size_of::<Self>()) as u64
     }
 }
 

@@ -1,6 +1,6 @@
 //! The k nearest rows over several folds' indexes, exact and in the order of (distance, row).
 
-use std::{num::NonZero, sync::Arc};
+use std::{cmp::Ordering, collections::BinaryHeap, num::NonZero, sync::Arc};
 
 use ensemble_core::{Affine, MatRef};
 use rayon::prelude::*;
@@ -23,25 +23,65 @@ pub(super) struct Neighbor {
     pub(super) position: usize,
 }
 
+impl Eq for Neighbor {}
+
+impl PartialOrd for Neighbor {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Neighbor {
+    /// By distance, then by row.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.distance.total_cmp(&other.distance).then(self.row.cmp(&other.row))
+    }
+}
+
+/// Neighbours kept in order; more of them are kept in a heap, whose insertions do not move them all.
+const SORTED: usize = 64;
+
 /// The nearest k of the rows offered, ties broken by the row.
 pub(super) struct Nearest {
     k: usize,
+    /// All of them in order, up to [`SORTED`].
     sorted: Vec<Neighbor>,
+    /// The farthest first, where there are more.
+    heap: BinaryHeap<Neighbor>,
 }
 
 impl Nearest {
     pub(super) fn new(k: usize) -> Self {
-        Self { k, sorted: Vec::with_capacity(k) }
+        let (sorted, heap) = if k > SORTED { (0, k) } else { (k, 0) };
+        Self { k, sorted: Vec::with_capacity(sorted), heap: BinaryHeap::with_capacity(heap) }
     }
 
     pub(super) fn clear(&mut self) {
+        if self.k > SORTED {
+            let mut found = std::mem::take(&mut self.sorted);
+            if found.is_empty() {
+                self.heap.clear();
+            } else {
+                found.clear();
+                self.heap = found.into();
+            }
+        }
         self.sorted.clear();
     }
 
     /// The k-th distance, beyond which nothing is taken.
     #[inline]
     pub(super) fn bound(&self) -> f64 {
-        if self.sorted.len() < self.k { f64::INFINITY } else { self.sorted[self.k - 1].distance }
+        if self.k > SORTED {
+            match self.heap.peek() {
+                Some(farthest) if self.heap.len() == self.k => farthest.distance,
+                _ => f64::INFINITY,
+            }
+        } else if self.sorted.len() < self.k {
+            f64::INFINITY
+        } else {
+            self.sorted[self.k - 1].distance
+        }
     }
 
     /// Take the row at `position`, if it is nearer than the k-th. Says whether it was.
@@ -55,16 +95,33 @@ impl Nearest {
         // A distance that is not a number comes from values that overflow; such a row is as far as can be.
         let distance = if distance.is_nan() { f64::INFINITY } else { distance };
         let row = index.row(position);
+        let neighbor = Neighbor { distance, row, fold, position };
+        if self.k > SORTED {
+            if self.heap.len() < self.k {
+                self.heap.push(neighbor);
+                return true;
+            }
+            let mut farthest = self.heap.peek_mut().expect("k is not 0");
+            let nearer = neighbor < *farthest;
+            if nearer {
+                *farthest = neighbor;
+            }
+            return nearer;
+        }
         let at = self.sorted.partition_point(|n| (n.distance, n.row) < (distance, row));
         if at >= self.k {
             return false;
         }
         self.sorted.truncate(self.k - 1);
-        self.sorted.insert(at, Neighbor { distance, row, fold, position });
+        self.sorted.insert(at, neighbor);
         true
     }
 
-    pub(super) fn get(&self) -> &[Neighbor] {
+    /// Nearest first. Nothing is offered behind this but after [`Nearest::clear`].
+    pub(super) fn get(&mut self) -> &[Neighbor] {
+        if self.sorted.is_empty() {
+            self.sorted = std::mem::take(&mut self.heap).into_sorted_vec();
+        }
         &self.sorted
     }
 }
