@@ -393,7 +393,7 @@ mod tests {
             ("native.laso", "5 kinds: native.lasso"),
             ("laso", "5 kinds: linfa.lasso, native.lasso"),
             ("Native.Rigde", "5 kinds: native.ridge"),
-            ("kneighbors_regressor", "5 kinds: native.k_neighbors_regressor, "),
+            ("kneighbors_regressor", "5 kinds: native.k_neighbors_regressor"),
             ("neighbors", "5 kinds: native.k_neighbors_regressor"),
             ("xgboost", "none of 5 kinds is like it"),
             ("smartcore.lasso", "this build has no smartcore"),
