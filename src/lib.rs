@@ -64,12 +64,13 @@ pub use ensemble_core::{
     FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap, KFold, KeptRows, Kind,
     Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
     MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
-    Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts, PresentClasses,
-    Record, Registry, Report, Result, Root, RowScaler, Rows, Scores, Scratch, ScratchMatrix, Shape, Silent,
-    Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener, TableReference,
-    Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements, distance,
-    elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather, minimal_requests, on_stack,
-    parameter, predict_linear, quoted, quoted_list, same_type, softmax, start_threads,
+    Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,
+    PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows, Scores, Scratch, ScratchMatrix,
+    Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener,
+    TableReference, Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements,
+    distance, elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather, minimal_requests,
+    on_stack, parameter, predict_linear, quoted, quoted_list, same_type, softmax, start_threads,
+    statistics_of,
 };
 #[cfg(feature = "linfa-backend")]
 #[doc(inline)]

@@ -4,6 +4,7 @@ use crate::{
     affine::{Affine, AffineShape},
     error::{Error, Result},
     mat::MatRef,
+    noise::{LEAST_SQUARES, Noise, vanished},
     statistic::{Block, Statistic, StatisticKey, same_type},
 };
 
@@ -19,16 +20,20 @@ pub struct ColumnMoments {
     n: f64,
     mean: Vec<f64>,
     m2: Vec<f64>,
+    /// As in [`Moments`](crate::Moments).
+    noise: Noise,
+    vanished: Noise,
 }
 
 impl ColumnMoments {
     /// The state of no rows.
     pub fn new(ncols: usize) -> Self {
-        Self { n: 0.0, mean: vec![0.0; ncols + 1], m2: vec![0.0; ncols + 1] }
+        let d = ncols + 1;
+        Self { n: 0.0, mean: vec![0.0; d], m2: vec![0.0; d], noise: Noise::none(d), vanished: Noise::none(d) }
     }
 
-    pub(crate) fn from_parts(n: f64, mean: Vec<f64>, m2: Vec<f64>) -> Self {
-        Self { n, mean, m2 }
+    pub(crate) fn from_parts(n: f64, mean: Vec<f64>, m2: Vec<f64>, noise: Noise, vanished: Noise) -> Self {
+        Self { n, mean, m2, noise, vanished }
     }
 
     /// Rows absorbed.
@@ -54,6 +59,23 @@ impl ColumnMoments {
     /// Variance of column `column` of x, dividing by the number of rows.
     pub fn variance(&self, column: usize) -> f64 {
         if self.n == 0.0 { 0.0 } else { self.m2[column] / self.n }
+    }
+
+    /// One rounding of the values of column `column` of x as they were absorbed, in today's units.
+    pub fn rounding(&self, column: usize) -> f64 {
+        self.noise.get(column)
+    }
+
+    /// As [`Moments::is_constant`](crate::Moments::is_constant).
+    pub fn is_constant(&self, column: usize) -> bool {
+        self.noise.is_constant(column, self.m2[column], self.n)
+            && self.noise.hides(column, self.vanished.get(column))
+    }
+
+    /// Whether column `column` of x varies and its variance does not show it, since squares of what it varies by underflow.
+    pub fn vanishes(&self, column: usize) -> bool {
+        let lost = self.vanished.get(column);
+        !self.noise.hides(column, lost) && self.m2[column].sqrt() <= 1e8 * lost * self.n.sqrt()
     }
 }
 
@@ -104,7 +126,13 @@ impl Statistic for ColumnMoments {
             m2.iter_mut().zip(values).zip(&mean).for_each(|((s, v), m)| *s += (v - m) * (v - m));
             m2[p] += (block.y[row] - mean[p]) * (block.y[row] - mean[p]);
         });
-        self.merge(&ColumnMoments { n: n as f64, mean, m2 })
+        let noise = Noise::rounding(mean.iter().copied());
+        let mut lost = Noise::none(p + 1);
+        for j in 0..p {
+            lost.set(j, vanished(m2[j], mean[j], (0..n).map(|row| block.x.get(row, j))));
+        }
+        lost.set(p, vanished(m2[p], mean[p], block.y.iter().copied()));
+        self.merge(&ColumnMoments { n: n as f64, mean, m2, noise, vanished: lost })
     }
 
     fn merge(&mut self, other: &dyn Statistic) -> Result<()> {
@@ -122,15 +150,25 @@ impl Statistic for ColumnMoments {
         let n = self.n + other.n;
         for i in 0..self.mean.len() {
             let delta = other.mean[i] - self.mean[i];
-            self.m2[i] += other.m2[i] + delta * delta * (self.n * (other.n / n));
+            let between = delta * delta * (self.n * (other.n / n));
+            self.m2[i] += other.m2[i] + between;
             self.mean[i] += delta * (other.n / n);
+            if delta != 0.0 && between < LEAST_SQUARES {
+                self.vanished.raise(i, delta.abs());
+            }
         }
+        self.noise.merge(&other.noise);
+        self.vanished.merge(&other.vanished);
         self.n = n;
         Ok(())
     }
 
+    fn raise_noise(&mut self, noise: &Noise) {
+        self.noise.merge(noise);
+    }
+
     fn bytes(&self) -> u64 {
-        (self.mean.len() * 16) as u64
+        (self.mean.len() * 16 + self.noise.bytes() + self.vanished.bytes()) as u64
     }
 
     fn is_finite(&self) -> Option<bool> {
@@ -153,6 +191,8 @@ impl Statistic for ColumnMoments {
             out.mean[j] = s * (self.mean[j] - map.shift()[j]);
             out.m2[j] = s * s * self.m2[j];
         }
+        out.noise = self.noise.affine(map);
+        out.vanished = self.vanished.affine(map);
         Ok(Box::new(out))
     }
 }
@@ -163,12 +203,19 @@ pub struct Extrema {
     min: Vec<f64>,
     max: Vec<f64>,
     finite: bool,
+    /// One rounding of the values of each column as they were absorbed.
+    noise: Noise,
 }
 
 impl Extrema {
     /// The state of no rows: minima are +inf and maxima -inf.
     pub fn new(ncols: usize) -> Self {
-        Self { min: vec![f64::INFINITY; ncols], max: vec![f64::NEG_INFINITY; ncols], finite: true }
+        Self {
+            min: vec![f64::INFINITY; ncols],
+            max: vec![f64::NEG_INFINITY; ncols],
+            finite: true,
+            noise: Noise::none(ncols),
+        }
     }
 
     /// Least values.
@@ -179,6 +226,12 @@ impl Extrema {
     /// Greatest values.
     pub fn max(&self) -> &[f64] {
         &self.max
+    }
+
+    /// Whether the values of column `column` differ by rounding alone, or not at all. Columns that are constant by it are
+    /// constant by [`ColumnMoments::is_constant`] too.
+    pub fn is_constant(&self, column: usize) -> bool {
+        self.noise.is_constant_range(column, self.max[column] - self.min[column])
     }
 }
 
@@ -199,7 +252,7 @@ impl Statistic for Extrema {
         if block.x.ncols() != self.min.len() {
             return Err(Error::shape("columns of a block", self.min.len(), block.x.ncols()));
         }
-        let Self { min, max, finite } = self;
+        let Self { min, max, finite, noise } = self;
         // A NaN is neither least nor greatest: it shows in a sum of zeros times values.
         let mut probe = vec![0.0; min.len()];
         for_rows(block.x, &mut Vec::new(), |_, values| {
@@ -210,6 +263,10 @@ impl Statistic for Extrema {
             }
         });
         *finite &= probe.iter().chain(block.y).all(|v| v.is_finite());
+        if block.x.nrows() > 0 {
+            let sizes = min.iter().zip(max.iter()).map(|(lo, hi)| lo.abs().max(hi.abs()));
+            noise.merge(&Noise::rounding(sizes));
+        }
         Ok(())
     }
 
@@ -221,11 +278,16 @@ impl Statistic for Extrema {
         self.min.iter_mut().zip(&other.min).for_each(|(a, b)| *a = a.min(*b));
         self.max.iter_mut().zip(&other.max).for_each(|(a, b)| *a = a.max(*b));
         self.finite &= other.finite;
+        self.noise.merge(&other.noise);
         Ok(())
     }
 
+    fn raise_noise(&mut self, noise: &Noise) {
+        self.noise.merge(noise);
+    }
+
     fn bytes(&self) -> u64 {
-        (self.min.len() * 16) as u64
+        (self.min.len() * 16 + self.noise.bytes()) as u64
     }
 
     fn is_finite(&self) -> Option<bool> {
@@ -248,6 +310,7 @@ impl Statistic for Extrema {
             let ends = (s * (self.min[j] - b), s * (self.max[j] - b));
             (out.min[j], out.max[j]) = (ends.0.min(ends.1), ends.0.max(ends.1));
         }
+        out.noise = self.noise.affine(map);
         Ok(Box::new(out))
     }
 }

@@ -77,6 +77,13 @@ pub enum ErrorKind {
         /// The table, as it describes itself.
         table: String,
     },
+    /// A column that varies by so little that the squares of it are below the least numbers there are.
+    Underflow {
+        /// The table, as it describes itself.
+        table: String,
+        /// The column, from 0.
+        column: usize,
+    },
     /// Folds that cannot be made.
     Folds {
         /// Folds asked for.
@@ -298,6 +305,11 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Overflow { table } => {
                 write!(f, "{table}: sums of its values overflow float64; rescale the columns first")
             }
+            ErrorKind::Underflow { table, column } => write!(
+                f,
+                "{table}: column {column} (from 0) varies by so little that squares of it underflow float64; multiply it by a \
+                 power of ten first, or drop it"
+            ),
             ErrorKind::Folds { n_folds, nrows, reason } => {
                 write!(f, "cannot make {n_folds} folds of {nrows} rows: {reason}")
             }

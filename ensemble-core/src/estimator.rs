@@ -8,6 +8,7 @@ use crate::{
     ledger::{Ledger, Work},
     mat::{MatMut, MatRef, Order, Shape},
     model::Model,
+    noise::Noise,
     record::Record,
     rows::{FoldView, Rows},
     statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree},
@@ -327,7 +328,16 @@ pub fn fit_by_merging(
     cx: &FitContext<'_>,
 ) -> Result<Arc<dyn Model>> {
     let context = cx.statistics(train.x().ncols()).with_tables(cx.table, cx.target);
-    fit_from_passes(learner, &context, |wanted| train_statistics(train, wanted, &|x, each| each(x)))
+    fit_from_passes(learner, &context, |wanted| train_statistics(train, wanted, &unmapped))
+}
+
+/// The statistics of training rows in hand, block by block along the canonical tree, with the bits of a merging learner's: for
+/// learners that read rows and must know their means or products as well. One pass.
+///
+/// # Errors
+/// Those of the statistics.
+pub fn statistics_of(train: &Train<'_>, prototypes: &[Box<dyn Statistic>]) -> Result<Statistics> {
+    train_statistics(train, prototypes, &unmapped)
 }
 
 /// Fit from as many passes as the learner asks for; `pass` brings the statistics it is given, empty.
@@ -350,9 +360,16 @@ pub(crate) fn fit_from_passes(
     }
 }
 
+/// Takes a block, and how finely its values were known before they were mapped.
+pub(crate) type BlockSink<'a> = dyn FnMut(MatRef<'_>, &Noise) -> Result<()> + 'a;
+
 /// What stands between a block of the table and a statistic: hands the block, or its transformation, on.
-pub(crate) type BlockMap<'a> =
-    dyn Fn(MatRef<'_>, &mut dyn FnMut(MatRef<'_>) -> Result<()>) -> Result<()> + Sync + 'a;
+pub(crate) type BlockMap<'a> = dyn Fn(MatRef<'_>, &mut BlockSink<'_>) -> Result<()> + Sync + 'a;
+
+/// Hands blocks on as they are.
+fn unmapped(x: MatRef<'_>, each: &mut BlockSink<'_>) -> Result<()> {
+    each(x, &Noise::none(0))
+}
 
 /// States of `prototypes` over training rows, each block going through `map` first.
 pub(crate) fn train_statistics(
@@ -382,7 +399,13 @@ pub(crate) fn train_statistics(
         let at = runs.partition_point(|r| r.0 <= lo) - 1;
         let (start, x, y, first) = runs[at];
         let mut each = |x: MatRef<'_>, y: &[f64], first_row: usize| {
-            map(x, &mut |x| states.iter_mut().try_for_each(|s| s.absorb(&Block { x, y, first_row })))
+            map(x, &mut |x, noise| {
+                states.iter_mut().try_for_each(|state| {
+                    state.absorb(&Block { x, y, first_row })?;
+                    state.raise_noise(noise);
+                    Ok(())
+                })
+            })
         };
         if hi <= start + x.nrows() {
             return each(x.rows(lo - start..hi - start)?, &y[lo - start..hi - start], first + lo - start);
@@ -487,11 +510,8 @@ pub fn fit_transform_by_merging(
 ) -> Result<Arc<dyn FittedTransform>> {
     let context = cx.statistics(train.x().ncols()).with_tables(cx.table, cx.target);
     let wanted = transformer.statistics(&context)?;
-    let have = if wanted.is_empty() {
-        Statistics::default()
-    } else {
-        train_statistics(train, &wanted, &|x, each| each(x))?
-    };
+    let have =
+        if wanted.is_empty() { Statistics::default() } else { train_statistics(train, &wanted, &unmapped)? };
     transformer.fit_from(&have)
 }
 
@@ -569,16 +589,28 @@ impl StoredTrain {
         let mut y = cx.scratch.matrix(Shape { ncols: 1, ..shape }, Order::C)?;
         {
             let (mut out, mut row) = (x.as_mat_mut(), 0);
+            let mut noise = Noise::none(n_out);
+            let (mut least, mut most) = (vec![f64::INFINITY; n_out], vec![f64::NEG_INFINITY; n_out]);
             for block in train.x().segments().flat_map(|segment| segment.row_blocks(BLOCK_ROWS)) {
-                map(block, &mut |x| {
+                map(block, &mut |x, told| {
+                    noise.merge(told);
                     for r in 0..x.nrows() {
                         for c in 0..n_out {
-                            out.set(row + r, c, x.get(r, c));
+                            let value = x.get(r, c);
+                            (least[c], most[c]) = (least[c].min(value), most[c].max(value));
+                            out.set(row + r, c, value);
                         }
                     }
                     row += x.nrows();
                     Ok(())
                 })?;
+            }
+            // What a map made of roundings is no variation, and values alone cannot tell: such a column is stored as the constant it is.
+            for c in 0..n_out {
+                let range = most[c] - least[c];
+                if range > 0.0 && noise.is_constant_range(c, range) {
+                    (0..row).for_each(|r| out.set(r, c, least[c]));
+                }
             }
             let mut targets = y.as_mat_mut();
             for (row, value) in train.y().flatten().enumerate() {

@@ -22,6 +22,7 @@ mod memory;
 mod model;
 mod moments;
 mod monitor;
+mod noise;
 mod norm;
 mod notes;
 pub mod notice;
@@ -49,7 +50,7 @@ pub use ensemble::{
 pub use error::{Error, ErrorKind, Result};
 pub use estimator::{
     Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, MissingValues,
-    Predicts, Train, Transformer, fit_by_merging, fit_transform_by_merging,
+    Predicts, Train, Transformer, fit_by_merging, fit_transform_by_merging, statistics_of,
 };
 pub use fold::{Folds, KFold};
 pub use friedman::Friedman1;
@@ -60,6 +61,7 @@ pub use mat::{MatMut, MatRef, Order, Shape};
 pub use model::{LinearForm, LinearModel, Model, check_prediction, predict_linear};
 pub use moments::{MOMENTS, Moments};
 pub use monitor::{Event, Monitor, Silent};
+pub use noise::Noise;
 pub use norm::{Norm, RowScaler};
 pub use notes::{Convergence, FitConvergence, Note, NoteKind};
 pub use pipeline::{Pipeline, PipelineModel};

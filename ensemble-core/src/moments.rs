@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     gram::{add_shifted, padded},
     model::LinearForm,
+    noise::{LEAST_SQUARES, Noise, vanished},
     statistic::{Block, Statistic, StatisticContext, StatisticKey, same_type},
 };
 
@@ -17,6 +18,10 @@ pub const MOMENTS: StatisticKey = StatisticKey::new("moments");
 /// Costs one read of the rows and (p+1)^2 values, p being the number of columns. States merge by Chan, Golub and LeVeque,
 /// "Algorithms for computing the sample variance", Am. Stat. 37 (1983). Within a block, rows are shifted by the mean of
 /// its first rows before products are summed, so columns with a mean far above their spread lose no digits.
+///
+/// Two sizes a column go along through merges and maps: one rounding of its values, by which [`Moments::is_constant`] tells
+/// variation from rounding whatever scaler the column went through, and what squares have lost to underflow, which
+/// [`Moments::vanishes`] tells of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
     n: f64,
@@ -25,18 +30,23 @@ pub struct Moments {
     /// d x d, C order, d = ncols + 1: sums of (v_i - mean_i)(v_j - mean_j), upper triangle. Empty before the first row, so that a
     /// plan may ask for the state of any table.
     m2: Vec<f64>,
+    /// One rounding of the values of each column.
+    noise: Noise,
+    /// The greatest distances from a mean whose squares `m2` lacks, since they underflow.
+    vanished: Noise,
 }
 
 impl Moments {
     /// The state of no rows: O(p) values, until rows come.
     pub fn new(ncols: usize) -> Self {
-        Self { n: 0.0, mean: vec![0.0; ncols + 1], m2: Vec::new() }
+        let d = ncols + 1;
+        Self { n: 0.0, mean: vec![0.0; d], m2: Vec::new(), noise: Noise::none(d), vanished: Noise::none(d) }
     }
 
     /// The state of `n` rows of zeros.
     fn zeros(n: f64, ncols: usize) -> Self {
         let d = ncols + 1;
-        Self { n, mean: vec![0.0; d], m2: vec![0.0; d * d] }
+        Self { n, mean: vec![0.0; d], m2: vec![0.0; d * d], ..Self::new(ncols) }
     }
 
     fn d(&self) -> usize {
@@ -97,6 +107,26 @@ impl Moments {
         self.raw_xx(self.ncols(), self.ncols())
     }
 
+    /// Whether what column `column` of x varies by, or y where that is the number of columns, is the rounding of its values as
+    /// they were absorbed: it carries no information. The rule of all linear learners.
+    pub fn is_constant(&self, column: usize) -> bool {
+        self.noise.is_constant(column, self.at(column, column), self.n)
+            && self.noise.hides(column, self.vanished.get(column))
+    }
+
+    /// Whether column `column` of x, or y where that is the number of columns, varies (or, about zero and not about the mean, is
+    /// not zero) and its sum of squares does not show it, or only a few digits of it: values below about 1e-146, whose squares
+    /// are below the least numbers there are.
+    pub fn vanishes(&self, column: usize, centred: bool) -> bool {
+        /// Lost deviations this far below the others are in the last digits of the sum.
+        const SHARE: f64 = 1e8;
+        let (own, lost) = (self.at(column, column), self.vanished.get(column));
+        let level = if centred { 0.0 } else { self.n.sqrt() * self.mean[column] };
+        let root = own.max(0.0).sqrt().hypot(level);
+        let hidden = !self.noise.hides(column, lost) && root <= SHARE * lost * self.n.sqrt();
+        hidden || (level != 0.0 && root * root < LEAST_SQUARES)
+    }
+
     /// Sum of squared residuals of a linear model on these rows, w'Mw with w = (-coefficients, 1), plus the mean's part; or
     /// `None` when the terms of the sum cancel so far that fewer than about seven digits would be left: a near-perfect fit, or
     /// large coefficients of nearly dependent columns.
@@ -121,7 +151,14 @@ impl Moments {
         let level = self.y_mean().abs() + model.intercept.abs() + terms.sum::<f64>();
         let magnitude =
             (self.spread(model) + self.yy().sqrt()).powi(2) + self.n * level * level * f64::EPSILON;
-        (total > CANCELLED * magnitude || magnitude == 0.0).then(|| total.max(0.0) + self.n * bias * bias)
+        let lost = self.vanished.weighted(model.coefficients) + self.vanished.get(p);
+        let told = (total > CANCELLED * magnitude || magnitude == 0.0) && self.tells(total, lost);
+        told.then(|| total.max(0.0) + self.n * bias * bias)
+    }
+
+    /// Whether a sum of squares is not short of any digits when deviations up to `lost` are missing in it.
+    fn tells(&self, sum_of_squares: f64, lost: f64) -> bool {
+        lost == 0.0 || sum_of_squares.max(0.0).sqrt() > lost * self.n.sqrt() / CANCELLED
     }
 
     /// The greatest root of a sum of squares that these coefficients could make: no column cancelling another.
@@ -135,7 +172,8 @@ impl Moments {
         let out = self.project(models);
         let kept = models.iter().enumerate().all(|(a, model)| {
             let magnitude = self.spread(model).powi(2);
-            magnitude == 0.0 || out.at(a, a) > CANCELLED * magnitude
+            (magnitude == 0.0 || out.at(a, a) > CANCELLED * magnitude)
+                && self.tells(out.at(a, a), out.vanished.get(a))
         });
         kept.then_some(out)
     }
@@ -157,8 +195,14 @@ impl Moments {
                 }
             }
             out.mean[a] = model.intercept + dot(model.coefficients, self.x_mean());
+            // A prediction is rounded where it lies, besides what it inherits.
+            let own = f64::EPSILON * out.mean[a].abs();
+            out.noise.set(a, own.max(self.noise.weighted(model.coefficients)));
+            out.vanished.set(a, self.vanished.weighted(model.coefficients));
         }
         out.mean[m] = self.y_mean();
+        out.noise.set(m, self.noise.get(p));
+        out.vanished.set(m, self.vanished.get(p));
         for a in 0..m {
             let row_of_t = &t[a * (p + 1)..(a + 1) * (p + 1)];
             for (b, other) in models.iter().enumerate().skip(a) {
@@ -219,6 +263,16 @@ impl Statistic for Moments {
         let mut fresh = Moments::zeros(n as f64, p);
         for i in 0..d {
             fresh.mean[i] = shift[i] + sums[i] / fresh.n;
+            fresh.noise.set(i, f64::EPSILON * fresh.mean[i].abs());
+            let own = gram[i * width + i];
+            fresh.vanished.set(
+                i,
+                if i < p {
+                    vanished(own, fresh.mean[i], (0..n).map(|row| block.x.get(row, i)))
+                } else {
+                    vanished(own, fresh.mean[i], block.y.iter().copied())
+                },
+            );
             for j in i..d {
                 fresh.m2[i * d + j] = gram[i * width + j] - sums[i] * (sums[j] / fresh.n);
             }
@@ -254,9 +308,18 @@ impl Statistic for Moments {
                 *m += t + scaled * dj;
             }
             self.mean[i] += delta[i] * (other.n / n);
+            if scaled != 0.0 && scaled.abs() * delta[i].abs() < LEAST_SQUARES {
+                self.vanished.raise(i, delta[i].abs());
+            }
         }
+        self.noise.merge(&other.noise);
+        self.vanished.merge(&other.vanished);
         self.n = n;
         Ok(())
+    }
+
+    fn raise_noise(&mut self, noise: &Noise) {
+        self.noise.merge(noise);
     }
 
     fn resized(&self, cx: &StatisticContext) -> Result<Box<dyn Statistic>> {
@@ -265,7 +328,7 @@ impl Statistic for Moments {
 
     fn bytes(&self) -> u64 {
         let d = self.d() as u64;
-        d.saturating_mul(d).saturating_add(d).saturating_mul(8)
+        d.saturating_mul(d).saturating_add(3 * d).saturating_mul(8)
     }
 
     fn is_finite(&self) -> Option<bool> {
@@ -301,6 +364,8 @@ impl Statistic for Moments {
                 .collect();
             out = self.project(&forms);
         }
+        out.noise = self.noise.affine(map);
+        out.vanished = self.vanished.affine(map);
         Ok(Box::new(out))
     }
 
@@ -313,7 +378,8 @@ impl Statistic for Moments {
             return (*key == MOMENTS).then(|| self.duplicate());
         }
         let m2 = (0..self.d()).map(|i| self.at(i, i)).collect();
-        Some(Box::new(ColumnMoments::from_parts(self.n, self.mean.clone(), m2)))
+        let (noise, vanished) = (self.noise.clone(), self.vanished.clone());
+        Some(Box::new(ColumnMoments::from_parts(self.n, self.mean.clone(), m2, noise, vanished)))
     }
 }
 
@@ -402,6 +468,55 @@ mod tests {
         assert!((m.residual_sum_of_squares(&models[0]).unwrap() - rss).abs() < 1e-10 * rss);
         let perfect = LinearForm { coefficients: &[0.0; 3], intercept: m.y_mean() };
         assert!(m.residual_sum_of_squares(&perfect).is_some());
+    }
+
+    #[test]
+    fn sums_that_lack_vanished_squares_say_so_through_merges_maps_and_models() {
+        let y: Vec<f64> = (0..100).map(f64::from).collect();
+        let tiny: Vec<f64> = y.iter().map(|v| v * 1e-170).collect();
+        // Zeros first, then what vanishes; and the same column behind a map that makes it one of ordinary numbers.
+        let mut m = absorbed(&[0.0; 100], &y, 1);
+        assert!(m.is_constant(0) && !m.vanishes(0, true) && !m.vanishes(0, false));
+        m.merge(&absorbed(&tiny, &y, 1)).unwrap();
+        let scaled = m.affine(&Affine::diagonal(vec![0.0], vec![1e170])).unwrap();
+        let scaled = same_type::<Moments>(scaled.as_ref()).unwrap();
+        for m in [&m, scaled] {
+            assert!(!m.is_constant(0) && m.vanishes(0, true) && m.vanishes(0, false));
+            assert!(!m.is_constant(1) && !m.vanishes(1, true));
+        }
+        let line = LinearForm { coefficients: &[1e170], intercept: 0.0 };
+        assert!(m.residual_sum_of_squares(&line).is_none() && m.project_safely(&[line]).is_none());
+        let without = LinearForm { coefficients: &[0.0], intercept: m.y_mean() };
+        assert!((m.residual_sum_of_squares(&without).unwrap() - m.yy()).abs() < 1e-9 * m.yy());
+        // Beside squares that do not vanish, nothing is lost.
+        m.merge(&absorbed(&y, &y, 1)).unwrap();
+        assert!(!m.vanishes(0, true) && m.residual_sum_of_squares(&without).is_some());
+    }
+
+    #[test]
+    fn roundings_of_a_constant_are_told_from_variation_behind_maps_and_models() {
+        let y: Vec<f64> = (0..200).map(f64::from).collect();
+        let x: Vec<f64> =
+            y.iter().flat_map(|v| [if v % 3.0 == 0.0 { 300.0 } else { 300.0 + 5e-14 }, *v]).collect();
+        let m = absorbed(&x, &y, 2);
+        let map = Affine::diagonal(vec![300.0, 100.0], vec![2e13, 0.01]);
+        let scaled = m.affine(&map).unwrap();
+        let scaled = same_type::<Moments>(scaled.as_ref()).unwrap();
+        let forms = [[1.0, 0.0], [0.0, 1.0]];
+        let forms: Vec<LinearForm<'_>> =
+            forms.iter().map(|c| LinearForm { coefficients: c, intercept: 0.0 }).collect();
+        for m in [&m, scaled, &scaled.project(&forms)] {
+            assert!(m.is_constant(0) && !m.is_constant(1) && !m.is_constant(2));
+            let derived = m.derive(&COLUMN_MOMENTS).unwrap();
+            let derived = same_type::<ColumnMoments>(derived.as_ref()).unwrap();
+            assert!(derived.is_constant(0) && !derived.is_constant(1) && !derived.vanishes(0));
+        }
+        // Rows that were mapped before they were absorbed are told of it.
+        let z: Vec<f64> = x.chunks_exact(2).flat_map(|r| [2e13 * (r[0] - 300.0), r[1]]).collect();
+        let mut streamed = absorbed(&z, &y, 2);
+        assert!(!streamed.is_constant(0));
+        streamed.raise_noise(&Noise::rounding([2e13 * 300.0, 200.0]));
+        assert!(streamed.is_constant(0) && !streamed.is_constant(1));
     }
 
     #[test]

@@ -11,11 +11,13 @@ use crate::{
     affine::{Affine, AffineShape},
     error::{Error, Result},
     estimator::{
-        Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MissingValues, Predicts,
-        StoredTrain, Train, Transformer, cost_of, fit_by_merging, fit_from_passes, train_statistics,
+        Access, BlockSink, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MissingValues,
+        Predicts, StoredTrain, Train, Transformer, cost_of, fit_by_merging, fit_from_passes,
+        train_statistics,
     },
     mat::{MatMut, MatRef, Order, Shape},
     model::{LinearModel, Model, batch_rows, check_prediction},
+    noise::Noise,
     notes::Convergence,
     record::Record,
     registry::Registry,
@@ -122,6 +124,31 @@ fn map_block(
     map_block(rest, MatRef::new(&buffer, x.nrows(), first.n_out(), Order::C)?, each)
 }
 
+/// Apply `maps` to a training block and hand the result on with one rounding of what went in, in units of what comes out: a
+/// map that takes means away leaves values whose own size no longer tells how finely they are known.
+fn map_training_block(
+    maps: &[Arc<dyn FittedTransform>],
+    x: MatRef<'_>,
+    before: &Noise,
+    each: &mut BlockSink<'_>,
+) -> Result<()> {
+    let Some((first, rest)) = maps.split_first() else { return each(x, before) };
+    let behind = match first.as_affine() {
+        Some(map) => {
+            let mut sizes = vec![0.0_f64; x.ncols()];
+            for row in 0..x.nrows() {
+                sizes.iter_mut().enumerate().for_each(|(j, size)| *size = size.max(x.get(row, j).abs()));
+            }
+            let mut noise = Noise::rounding(sizes);
+            noise.merge(before);
+            noise.affine(map)
+        }
+        // What it makes of roundings is not known.
+        None => Noise::none(first.n_out()),
+    };
+    map_block(std::slice::from_ref(first), x, &mut |z| map_training_block(rest, z, &behind, each))
+}
+
 /// Fold a linear model behind affine maps into one on the raw columns.
 fn finish(kind: &str, maps: Vec<Arc<dyn FittedTransform>>, model: Arc<dyn Model>) -> Arc<dyn Model> {
     let affine: Option<Vec<&Affine>> = maps.iter().map(|m| m.as_affine()).collect();
@@ -181,22 +208,26 @@ impl Estimator for Pipeline {
                     let have = if wanted.is_empty() {
                         Statistics::default()
                     } else {
-                        train_statistics(train, &wanted, &|x, each| map_block(&maps, x, each))?
+                        train_statistics(train, &wanted, &|x, each| {
+                            map_training_block(&maps, x, &Noise::none(x.ncols()), each)
+                        })?
                     };
                     merge.fit_from(&have)?
                 }
                 None => {
                     let n_out = maps[maps.len() - 1].n_out();
-                    let stored =
-                        StoredTrain::new(train, n_out, Order::C, cx, &|x, each| map_block(&maps, x, each))?;
+                    let stored = StoredTrain::new(train, n_out, Order::C, cx, &|x, each| {
+                        map_training_block(&maps, x, &Noise::none(x.ncols()), each)
+                    })?;
                     stored.with(cx, |train, cx| transformer.fit(train, cx))?
                 }
             };
             maps.push(fitted);
         }
         let ncols = maps.last().map_or(train.x().ncols(), |m| m.n_out());
-        let through =
-            |x: MatRef<'_>, each: &mut dyn FnMut(MatRef<'_>) -> Result<()>| map_block(&maps, x, each);
+        let through = |x: MatRef<'_>, each: &mut BlockSink<'_>| {
+            map_training_block(&maps, x, &Noise::none(x.ncols()), each)
+        };
         let model = if self.stores_rows(ncols) {
             let stored = StoredTrain::new(train, ncols, self.learner_order(), cx, &through)?;
             stored.with(cx, |train, cx| self.learner.fit(train, cx))?

@@ -12,6 +12,7 @@ use crate::{
     affine::{Affine, AffineShape},
     error::{Error, Result},
     mat::MatRef,
+    noise::Noise,
     table::Table,
 };
 
@@ -101,6 +102,12 @@ pub trait Statistic: Any + Send + Sync {
     /// # Errors
     /// When the block has another number of columns, or the state cannot take it.
     fn absorb(&mut self, block: &Block<'_>) -> Result<()>;
+
+    /// Told after a block of mapped rows was absorbed: how finely the values were known before the map, in units behind it.
+    /// States that tell a constant column by the rounding of its values take note; the default forgets it.
+    fn raise_noise(&mut self, noise: &Noise) {
+        let _ = noise;
+    }
 
     /// Take in the rows behind `other`, which follow this state's.
     ///

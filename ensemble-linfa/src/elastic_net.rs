@@ -73,9 +73,11 @@ impl Descent {
         if (0..p).any(|j| !own(j).is_finite()) || !moments.raw_yy().is_finite() {
             return Err(ErrorKind::Overflow { table: "training rows".into() }.into());
         }
-        // Sums of squares this small about a mean are the rounding of a constant column.
-        let noise = |j: usize| if intercept { 8.0 * f64::EPSILON * moments.x_mean()[j] } else { 0.0 };
-        let kept: Vec<usize> = (0..p).filter(|j| own(*j) > n * noise(*j) * noise(*j)).collect();
+        if let Some(column) = (0..p).find(|j| moments.vanishes(*j, intercept)) {
+            return Err(ErrorKind::Underflow { table: "training rows".into(), column }.into());
+        }
+        let kept: Vec<usize> =
+            (0..p).filter(|j| if intercept { !moments.is_constant(*j) } else { own(*j) > 0.0 }).collect();
         let mut coefficients = vec![0.0; p];
         let mut convergence = Convergence::new(0, 0.0, true);
         if !kept.is_empty() {

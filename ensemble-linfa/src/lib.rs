@@ -23,6 +23,8 @@
 mod bayes;
 #[cfg(feature = "elasticnet")]
 mod elastic_net;
+#[cfg(feature = "logistic")]
+mod finish;
 #[cfg(feature = "ensemble")]
 mod forest;
 #[cfg(feature = "linear")]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 pub use ensemble_core::Norm;
 use ensemble_core::{
-    Access, Affine, Error, FitContext, FitCost, FittedTransform, Registry, Result, RowScaler, Shape, Train,
-    Transformer,
+    Access, Affine, Error, FitContext, FitCost, FittedTransform, Noise, Registry, Result, RowScaler, Shape,
+    Train, Transformer,
 };
 use linfa::{DatasetBase, traits::Fit};
 use linfa_preprocessing::{
@@ -21,7 +21,8 @@ use crate::{
 };
 
 parameters! {
-    /// Shifts every column to mean 0 and scales it to variance 1, by linfa: scikit-learn's `StandardScaler`.
+    /// Shifts every column to mean 0 and scales it to variance 1, by linfa: scikit-learn's `StandardScaler`. A column that varies
+    /// by the rounding of its values alone is left at its scale, by scikit-learn's rule.
     ///
     /// Without the mean, linfa scales about the mean and adds it again; here, as in scikit-learn, nothing is shifted. It adds up the
     /// rows as they lie in memory, so that tables in C and in Fortran order differ in last bits.
@@ -90,10 +91,29 @@ fn fit_linear(
     let (mut shift, mut scale): (Vec<f64>, Vec<f64>) =
         (fitted.offsets().iter().copied().collect(), fitted.scales().iter().copied().collect());
     match fitted.method() {
-        ScalingMethod::Standard(false, _) => shift.fill(0.0),
-        ScalingMethod::Standard(true, _) | ScalingMethod::MaxAbs => {}
+        ScalingMethod::Standard(with_mean, _) => {
+            // linfa leaves a deviation below 2.2e-16 alone, whatever the mean: scikit-learn's rule is n roundings of it.
+            let n = x.nrows() as f64;
+            for (scale, mean) in scale.iter_mut().zip(&shift) {
+                let variance = 1.0 / (*scale * *scale);
+                if variance <= n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2)
+                    || Noise::rounding([*mean]).is_constant(0, n * variance, n)
+                {
+                    *scale = 1.0;
+                }
+            }
+            if !with_mean {
+                shift.fill(0.0);
+            }
+        }
+        ScalingMethod::MaxAbs => {}
         ScalingMethod::MinMax(lo, hi) => {
             for (shift, scale) in shift.iter_mut().zip(&mut scale) {
+                let (least, range) = (*shift, 1.0 / *scale);
+                let noise = Noise::rounding([least.abs().max((least + range).abs())]);
+                if noise.is_constant_range(0, range) {
+                    *scale = 1.0;
+                }
                 *scale *= hi - lo;
                 *shift -= lo / *scale;
             }

@@ -481,3 +481,118 @@ fn rows_that_crowd_take_no_ball_tree_unless_it_is_asked_for() {
     assert_eq!(predict(&*model, c_order(&x[..p], 1, p)), [0.0]);
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
+
+/// Mean log loss of a saved model's probabilities.
+#[cfg(feature = "logistic")]
+fn log_loss(model: &dyn ensemble_core::Model, x: MatRef<'_>, y: &[f64], k: usize) -> f64 {
+    let out = predict(model, x);
+    out.chunks_exact(k).zip(y).map(|(row, class)| -row[*class as usize].ln()).sum::<f64>() / y.len() as f64
+}
+
+#[cfg(feature = "logistic")]
+#[test]
+fn logistic_regression_is_at_its_optimum_wherever_columns_lie() {
+    let (n, p) = (600, 4);
+    let base = rows(n, p, 1);
+    for k in [2, 3] {
+        let y: Vec<f64> = classes(&base, p, 3).iter().map(|c| c.min((k - 1) as f64)).collect();
+        let exact = ensemble_linfa::LogisticRegression::new().tol(1e-9).max_iter(10_000);
+        let best =
+            log_loss(&*fit(&exact, c_order(&base, n, p), &y, Some(k)).unwrap(), c_order(&base, n, p), &y, k);
+        for shift in [0.0, 100.0, 1000.0, 1e6] {
+            // One column shifted the other way, and one of them in other units.
+            let x: Vec<f64> = base
+                .chunks_exact(p)
+                .flat_map(|r| [r[0] + shift, r[1] - shift, 1e-2 * (r[2] + shift), r[3]])
+                .collect();
+            let y_of =
+                |x: &[f64]| fit(&ensemble_linfa::LogisticRegression::new(), c_order(x, n, p), &y, Some(k));
+            let Ok(model) = y_of(&x) else {
+                // linfa's multinomial loss may be of no use there, which is said.
+                assert!(k > 2 && shift > 0.0);
+                continue;
+            };
+            let loss = log_loss(&*model, c_order(&x, n, p), &y, k);
+            let at = model.convergence().unwrap();
+            println!("{k} classes, shift {shift}: {loss} for {best}, {at:?}");
+            assert!(at.converged, "{at:?}");
+            // The third column's coefficient is dear in these units, wherever it lies.
+            let scaled: Vec<f64> =
+                base.chunks_exact(p).flat_map(|r| [r[0], r[1], 1e-2 * r[2], r[3]]).collect();
+            let want = log_loss(
+                &*fit(&exact, c_order(&scaled, n, p), &y, Some(k)).unwrap(),
+                c_order(&scaled, n, p),
+                &y,
+                k,
+            );
+            assert!((loss - want).abs() < 2e-3, "{k} classes, shift {shift}: {loss} for {want}");
+        }
+        assert!(best < 0.7);
+    }
+}
+
+#[cfg(feature = "logistic")]
+#[test]
+fn linfas_own_logistic_regression_stalls_where_columns_lie_far_from_zero() {
+    let (n, p) = (600, 4);
+    let base = rows(n, p, 1);
+    let y: Vec<usize> = classes(&base, p, 3).iter().map(|c| c.min(1.0) as usize).collect();
+    let mean_loss = |shift: f64| {
+        let x = Array2::from_shape_vec((n, p), base.iter().map(|v| v + shift).collect()).unwrap();
+        let data = DatasetBase::new(x.clone(), Array1::from(y.clone()));
+        let bare = linfa_logistic::LogisticRegression::default()
+            .gradient_tolerance(1e-4 * n as f64)
+            .fit(&data)
+            .unwrap();
+        let sign = if bare.labels().pos.class == 1 { 1.0 } else { -1.0 };
+        let scores = x.dot(bare.params()) + bare.intercept();
+        let losses = scores.iter().zip(&y).map(|(s, c)| {
+            let right = sign * s * if *c == 1 { 1.0 } else { -1.0 };
+            (-right).max(0.0) + (-right.abs()).exp().ln_1p()
+        });
+        losses.sum::<f64>() / n as f64
+    };
+    let (near, far) = (mean_loss(0.0), mean_loss(1000.0));
+    println!("{near} {far}");
+    assert!(far > near + 0.02, "{near} {far}");
+}
+
+#[cfg(feature = "preprocessing")]
+#[test]
+fn scalers_leave_a_column_of_roundings_alone() {
+    // 300 and its neighbour by turns: linfa scales up what differs by more than 2.2e-16, whatever the mean.
+    let x: Vec<f64> = (0..200)
+        .flat_map(|i| [300.0 * if i % 3 == 0 { 1.0 } else { 1.0 + f64::EPSILON }, f64::from(i)])
+        .collect();
+    let view = ArrayView2::from_shape((200, 2), &x).unwrap();
+    let bare = linfa_preprocessing::linear_scaling::LinearScaler::standard()
+        .fit(&DatasetBase::new(view, ArrayView1::from(&x[..200])))
+        .unwrap();
+    assert!(bare.scales()[0] > 1e10, "linfa makes a direction of it");
+    for scaler in [
+        &ensemble_linfa::StandardScaler::new() as &dyn Transformer,
+        &ensemble_linfa::MinMaxScaler::new(),
+        &ensemble_linfa::StandardScaler::new().with_mean(false),
+    ] {
+        let map = fit_transform(scaler, c_order(&x, 200, 2), &x[..200]).unwrap();
+        let affine = map.as_affine().unwrap();
+        assert_eq!(affine.scale().unwrap()[0], 1.0);
+        assert!(affine.scale().unwrap()[1] < 0.1);
+    }
+}
+
+#[cfg(feature = "elasticnet")]
+#[test]
+fn columns_whose_squares_underflow_are_named() {
+    let mut x = rows(50, 2, 1);
+    let y = numbers(&x, 2);
+    x.chunks_exact_mut(2).for_each(|r| r[1] *= 1e-170);
+    for learner in [
+        Box::new(ensemble_linfa::Lasso::new()) as Box<dyn Estimator>,
+        Box::new(ensemble_linfa::Ridge::new()),
+        Box::new(ensemble_linfa::ElasticNet::new().fit_intercept(false)),
+    ] {
+        let error = fit(&*learner, c_order(&x, 50, 2), &y, None).err().unwrap();
+        assert!(matches!(error.kind(), ErrorKind::Underflow { column: 1, .. }), "{error}");
+    }
+}

@@ -50,6 +50,10 @@ impl FewRows {
         {
             return Ok(None);
         }
+        // Behind a map that took the means away, too.
+        if (0..=p).any(|j| moments.vanishes(j, true)) {
+            return Ok(None);
+        }
         let lengths: Vec<f64> =
             (0..=p).map(|j| if j < p { gram[(j, j)] } else { equations.yy }.sqrt()).collect();
         let unit = |j: usize| if lengths[j] > 0.0 { 1.0 / lengths[j] } else { 0.0 };

@@ -63,6 +63,7 @@ impl Descent {
         let l1 = self.alpha * self.l1_ratio * n;
         let l2 = self.alpha * (1.0 - self.l1_ratio) * n;
         let equations = NormalEquations::new(&moments, self.fit_intercept)?;
+        equations.check_vanishing(l1)?;
         if !self.fit_intercept && !equations.is_well_conditioned(l2, condition_limit(n)) {
             // Columns far from 0 differ by what is small in their products, and by as small a slope.
             let sign = if self.positive { Sign::NonNegative } else { Sign::Any };

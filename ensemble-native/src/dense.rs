@@ -207,15 +207,41 @@ pub(crate) fn svd(a: &Matrix) -> Option<Svd> {
     backend::svd(a)
 }
 
-/// Least squares of smallest norm: singular values up to `rcond` times the largest count as zero.
-pub(crate) fn min_norm_solve(a: &Matrix, b: &[f64], rcond: f64) -> Option<Vec<f64>> {
+/// Least squares on columns that were multiplied by `scale`, each greater than 0, for coefficients of the columns as they were:
+/// of all that minimise ||AD^-1 D z - b||, D being the scale, the one with the smallest ||Dz||. Singular values of `a`, the
+/// scaled columns, up to `rcond` times the largest count as zero, so that no unit decides which directions there are.
+///
+/// The part of z outside the null space of `a` comes from the singular values; the part inside changes no residual, and is the
+/// small least squares problem of bringing Dz near 0. (Oblique projections on a space are bounded whatever the weights: Stewart,
+/// "On scaled projections and pseudoinverses", Linear Algebra Appl. 112 (1989).) `None` when an iteration fails.
+pub(crate) fn min_norm_solve(a: &Matrix, scale: &[f64], b: &[f64], rcond: f64) -> Option<Vec<f64>> {
     let Svd { u, s, v } = svd(a)?;
     let floor = rcond * s.first().copied().unwrap_or(0.0);
-    let mut x = vec![0.0; a.ncols];
-    for (k, s) in s.iter().enumerate().filter(|(_, s)| **s > floor) {
-        add_scaled(&mut x, dot(u.column(k), b) / s, v.column(k));
+    let rank = s.iter().filter(|s| **s > floor).count();
+    let k = a.ncols;
+    let mut z = vec![0.0; k];
+    for at in 0..rank {
+        add_scaled(&mut z, dot(u.column(at), b) / s[at], v.column(at));
     }
-    Some(x)
+    let largest = scale.iter().fold(0.0_f64, |m, s| m.max(*s));
+    if rank < k && scale.iter().any(|s| *s != largest) {
+        let mut free = Matrix::zeros(k, k - rank);
+        for at in rank..k {
+            let column = free.column_mut(at - rank);
+            column.iter_mut().zip(v.column(at)).zip(scale).for_each(|((f, v), s)| *f = v * (s / largest));
+        }
+        let there: Vec<f64> = z.iter().zip(scale).map(|(z, s)| -z * (s / largest)).collect();
+        let Svd { u, s, v: inner } = svd(&free)?;
+        // Directions that only columns of the smallest weights can move have no say in the norm.
+        let floor = k as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
+        let mut step = vec![0.0; k - rank];
+        for (at, s) in s.iter().enumerate().filter(|(_, s)| **s > floor) {
+            add_scaled(&mut step, dot(u.column(at), &there) / s, inner.column(at));
+        }
+        step.iter().zip(rank..k).for_each(|(t, at)| add_scaled(&mut z, *t, v.column(at)));
+    }
+    z.iter_mut().zip(scale).for_each(|(z, s)| *z *= s);
+    Some(z)
 }
 
 /// Householder triangularisation in place, LAPACK's `dgeqr2` with the reflectors left below the diagonal. No column is
@@ -449,6 +475,33 @@ mod tests {
         let mut nan = sample(2, 2);
         nan[(1, 1)] = f64::NAN;
         assert!(svd(&nan).is_none());
+    }
+
+    #[test]
+    fn the_smallest_norm_is_taken_in_the_units_asked_for() {
+        // Columns a, b, a + b and c in units 1, 1e-3, 1 and 1e6: the null space is (1, 1e3, -1, 0) in those units.
+        let base = sample(30, 3);
+        let units = [1.0, 1e-3, 1.0, 1e6];
+        let (mut scaled, mut scale) = (Matrix::zeros(30, 4), [0.0; 4]);
+        for j in 0..4 {
+            let mut column = vec![0.0; 30];
+            let parts: &[usize] = [&[0][..], &[1], &[0, 1], &[2]][j];
+            parts.iter().for_each(|k| add_scaled(&mut column, 1.0, base.column(*k)));
+            column.iter_mut().for_each(|v| *v *= units[j]);
+            scale[j] = 1.0 / norm2(&column);
+            add_scaled(scaled.column_mut(j), scale[j], &column);
+        }
+        let mut b = vec![0.0; 30];
+        for (k, c) in [2.0, 3.0, -1.0].iter().enumerate() {
+            add_scaled(&mut b, *c, base.column(k));
+        }
+        let x = min_norm_solve(&scaled, &scale, &b, 1e-13).unwrap();
+        // Every solution is (2, 3000, 0, -1e-6) + t (1, 1e3, -1, 0).
+        let t = -(2.0 + 3e6) / (2.0 + 1e6);
+        let want = [2.0 + t, 3000.0 + 1e3 * t, -t, -1e-6];
+        for (x, want) in x.iter().zip(&want) {
+            assert!((x - want).abs() < 1e-9 * want.abs(), "{x} {want}");
+        }
     }
 
     #[test]

@@ -22,17 +22,14 @@ pub const MAX_CONDITION: f64 = 1e7;
 /// thirteen digits are kept.
 pub const MAX_CONDITION_SMALL: f64 = 1e3;
 
-/// Sums of squares this small about a mean are the rounding of a constant column: that column carries no information.
-fn is_constant(sum_of_squares: f64, n: f64, mean: f64) -> bool {
-    let noise = 8.0 * f64::EPSILON * mean;
-    sum_of_squares <= n * noise * noise
-}
-
-/// X'X, X'y and y'y about the mean or about zero. Rows and columns of constant columns are zero.
+/// X'X, X'y and y'y about the mean or about zero. Rows and columns of constant columns are zero, and so are those of columns
+/// whose squares underflow, which products cannot tell of.
 pub(crate) struct NormalEquations<'a> {
     pub(crate) gram: Matrix,
     pub(crate) xy: Vec<f64>,
     pub(crate) yy: f64,
+    /// Columns whose squares underflow, and their products with y.
+    vanishing: Vec<(usize, f64)>,
     moments: &'a Moments,
     fit_intercept: bool,
 }
@@ -48,12 +45,18 @@ impl<'a> NormalEquations<'a> {
         let mut gram = Matrix::zeros(p, p);
         let mut xy = vec![0.0; p];
         let mut finite = true;
+        let mut vanishing = Vec::new();
         let yy = if fit_intercept { moments.yy() } else { moments.raw_yy() };
         for j in 0..p {
             let own = if fit_intercept { moments.xx(j, j) } else { moments.raw_xx(j, j) };
             finite &= own.is_finite();
             xy[j] = if fit_intercept { moments.xy(j) } else { moments.raw_xy(j) };
-            if fit_intercept && is_constant(own, moments.nrows(), moments.x_mean()[j]) {
+            if moments.vanishes(j, fit_intercept) {
+                vanishing.push((j, xy[j]));
+                xy[j] = 0.0;
+                continue;
+            }
+            if fit_intercept && moments.is_constant(j) {
                 xy[j] = 0.0;
                 continue;
             }
@@ -74,11 +77,25 @@ impl<'a> NormalEquations<'a> {
         if !finite || !yy.is_finite() {
             return Err(ensemble_core::ErrorKind::Overflow { table: "training rows".into() }.into());
         }
-        Ok(Self { gram, xy, yy, moments, fit_intercept })
+        Ok(Self { gram, xy, yy, vanishing, moments, fit_intercept })
     }
 
     pub(crate) fn ncols(&self) -> usize {
         self.xy.len()
+    }
+
+    /// That no column whose squares underflow would have a coefficient other than 0 under an l1 penalty `l1`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Underflow`](ensemble_core::ErrorKind::Underflow) with the column that might.
+    pub(crate) fn check_vanishing(&self, l1: f64) -> Result<()> {
+        match self.vanishing.iter().find(|(_, slope)| l1 == 0.0 || slope.abs() > l1) {
+            None => Ok(()),
+            Some((column, _)) => {
+                let table = "training rows".into();
+                Err(ensemble_core::ErrorKind::Underflow { table, column: *column }.into())
+            }
+        }
     }
 
     /// X'X + alpha I in units of columns of length 1, factored, and those units; `None` when its condition is beyond
@@ -143,11 +160,7 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
     let r = state.factor(fit_intercept);
     let limit = 1.0 / (64.0 * p.max(1) as f64 * f64::EPSILON);
     let kept: Vec<usize> = (0..p)
-        .filter(|j| {
-            let norm = norm2(r.column(*j));
-            let mean = if fit_intercept { state.x_mean()[*j] } else { 0.0 };
-            !is_constant(norm * norm, state.nrows(), mean)
-        })
+        .filter(|j| if fit_intercept { !state.is_constant(*j) } else { norm2(r.column(*j)) > 0.0 })
         .collect();
     let k = kept.len();
     // Kept columns and y, with sqrt(alpha) I below, triangular again.
@@ -160,7 +173,7 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
         }
     }
     let full = if k == p && penalty == 0 { r } else { r_factor(rows) };
-    // Columns of unit length: full rank is a matter of directions, not of units.
+    // Columns of unit length: rank is a matter of directions, not of units.
     let mut scaled = Matrix::zeros(k, k);
     let mut scale = vec![0.0; k];
     for j in 0..k {
@@ -172,9 +185,7 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
         solve_upper(&scaled, &mut b);
         b.iter_mut().zip(&scale).for_each(|(b, s)| *b *= s);
     } else {
-        let mut unscaled = Matrix::zeros(k, k);
-        (0..k).for_each(|j| unscaled.column_mut(j).copy_from_slice(&full.column(j)[..k]));
-        b = min_norm_solve(&unscaled, &b, 1.0 / limit).ok_or_else(|| {
+        b = min_norm_solve(&scaled, &scale, &b, 1.0 / limit).ok_or_else(|| {
             Error::unsupported("the singular value decomposition did not converge; rescale the columns first")
         })?;
     }
@@ -194,7 +205,9 @@ fn fit_squares(kind: &str, statistics: &Statistics, fit_intercept: bool, alpha: 
     let moments = statistics.get::<Moments>(&MOMENTS)?;
     let equations = NormalEquations::new(&moments, fit_intercept)?;
     // The rule looks at these statistics alone, never at which others are there: what other learners ask for changes no bit.
-    if let Some(coefficients) = equations.solve(alpha, condition_limit(moments.nrows())) {
+    if equations.vanishing.is_empty()
+        && let Some(coefficients) = equations.solve(alpha, condition_limit(moments.nrows()))
+    {
         return Ok(Fitted::Model(Arc::new(equations.model(kind, coefficients))));
     }
     if !statistics.has(&TSQR) {
@@ -230,9 +243,11 @@ pub(crate) fn moments_of(cx: &StatisticContext) -> Vec<Box<dyn Statistic>> {
 /// Ordinary least squares: minimises ||y - Xb - b0||^2, scikit-learn's `LinearRegression`.
 ///
 /// Merges: one pass over the rows sums [`Moments`], from which the normal equations are solved with columns scaled to unit
-/// length. When those are ill conditioned, beyond [`MAX_CONDITION`] ([`MAX_CONDITION_SMALL`] for up to one block of rows), a second
-/// pass brings the [`TsqrStatistic`]; without full column rank the coefficients are those of smallest norm, where singular
-/// values below 64 p eps of the largest count as zero, as in LAPACK's `gelsd`. Columns that do not vary get coefficient 0.
+/// length. When those are ill conditioned, beyond [`MAX_CONDITION`] ([`MAX_CONDITION_SMALL`] for up to one block of rows), or
+/// squares of a column underflow, a second pass brings the [`TsqrStatistic`]. Rank is decided in columns of unit length, where
+/// singular values below 64 p eps of the largest count as zero; without full rank the coefficients are, among all that fit
+/// equally well, those of smallest norm in the columns' own units, as scikit-learn's. Columns that do not vary, but for the
+/// rounding of their values, get coefficient 0, also behind scalers ([`Moments::is_constant`]).
 ///
 /// ```
 /// # use ensemble_core::*;

@@ -205,6 +205,12 @@ impl MergeFit for GaussianNb {
         }
         let p = all.ncols();
         let added = self.var_smoothing * (0..p).map(|j| all.variance(j)).fold(0.0, f64::max);
+        // What is added outweighs variances that underflow, unless all do.
+        if added < f64::MIN_POSITIVE / f64::EPSILON
+            && let Some(column) = (0..p).find(|j| all.vanishes(*j))
+        {
+            return Err(ErrorKind::Underflow { table: "training rows".into(), column }.into());
+        }
         let values = || Vec::with_capacity(classes.len() * p);
         let mut model = GaussianNbModel {
             ncols: p,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 pub use ensemble_core::Norm;
 use ensemble_core::{
     Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, COLUMN_MOMENTS, ColumnMoments, EXTREMA, Error,
-    Extrema, FitContext, FitCost, FittedTransform, Kind, MergeTransform, Parameter, Registry, Result,
-    RowScaler, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train, Transformer,
+    ErrorKind, Extrema, FitContext, FitCost, FittedTransform, Kind, MergeTransform, Parameter, Registry,
+    Result, RowScaler, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train, Transformer,
     fit_transform_by_merging, same_type,
 };
 
@@ -80,7 +80,8 @@ fn column_moments(statistics: &Statistics) -> Result<std::borrow::Cow<'_, Column
 
 /// Shifts every column to mean 0 and scales it to variance 1 (dividing by the number of rows), scikit-learn's
 /// `StandardScaler`. A column whose variance is rounding is shifted and left at its scale, by scikit-learn's rule:
-/// variance at most n eps variance + (n mean eps)^2.
+/// variance at most n eps variance + (n mean eps)^2, the mean being that of the values as they were absorbed, also behind other
+/// scalers. A column whose variance underflows is an error.
 ///
 /// ```
 /// use ensemble_native::StandardScaler;
@@ -116,13 +117,17 @@ impl StandardScaler {
         let moments = column_moments(statistics)?;
         let n = moments.nrows();
         let shift = moments.x_mean().iter().map(|m| if self.with_mean { *m } else { 0.0 }).collect();
-        let scale = (0..moments.ncols())
-            .map(|j| {
-                let (variance, mean) = (moments.variance(j), moments.x_mean()[j]);
-                let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
-                if self.with_std && variance > rounding { 1.0 / variance.sqrt() } else { 1.0 }
-            })
-            .collect();
+        let mut scale = vec![1.0; moments.ncols()];
+        for (j, scale) in scale.iter_mut().enumerate().filter(|_| self.with_std) {
+            if moments.vanishes(j) {
+                return Err(ErrorKind::Underflow { table: "training rows".into(), column: j }.into());
+            }
+            let variance = moments.variance(j);
+            let rounding = n * f64::EPSILON * variance + (n * moments.rounding(j)).powi(2);
+            if variance > rounding && !moments.is_constant(j) {
+                *scale = 1.0 / variance.sqrt();
+            }
+        }
         Ok(Affine::diagonal(shift, scale))
     }
 }
@@ -139,7 +144,7 @@ affine_transformer!(StandardScaler, "native.standard_scaler", ColumnMoments, |_:
 >(()));
 
 /// Maps the least and greatest training value of every column to the ends of a range, 0 and 1 by default, scikit-learn's
-/// `MinMaxScaler`. A column that does not vary is shifted to the lower end.
+/// `MinMaxScaler`. A column that does not vary but for rounding is shifted to the lower end.
 ///
 /// ```
 /// use ensemble_native::MinMaxScaler;
@@ -180,9 +185,11 @@ impl MinMaxScaler {
             .min()
             .iter()
             .zip(extrema.max())
-            .map(|(lo, hi)| {
+            .enumerate()
+            .map(|(j, (lo, hi))| {
                 let range = hi - lo;
-                (self.max - self.min) / if range < 10.0 * f64::EPSILON { 1.0 } else { range }
+                let constant = range < 10.0 * f64::EPSILON || extrema.is_constant(j);
+                (self.max - self.min) / if constant { 1.0 } else { range }
             })
             .collect();
         let shift = extrema.min().iter().zip(&scale).map(|(lo, s)| lo - self.min / s).collect();

@@ -2,10 +2,10 @@
 //! lost too many digits.
 
 use ensemble_core::{
-    Affine, AffineShape, Block, Error, Result, Statistic, StatisticContext, StatisticKey, same_type,
+    Affine, AffineShape, Block, Error, Noise, Result, Statistic, StatisticContext, StatisticKey, same_type,
 };
 
-use crate::dense::{Matrix, add_scaled, r_factor};
+use crate::dense::{Matrix, add_scaled, norm2, r_factor};
 
 /// Key of [`TsqrStatistic`].
 pub const TSQR: StatisticKey = StatisticKey::new("tsqr");
@@ -25,12 +25,15 @@ pub struct TsqrStatistic {
     mean: Vec<f64>,
     /// Upper triangular. Of no size before the first row, so that a plan may ask for the state of any table.
     r: Matrix,
+    /// One rounding of the values of each column as they were absorbed.
+    noise: Noise,
 }
 
 impl TsqrStatistic {
     /// The state of no rows: O(p) values, until rows come.
     pub fn new(ncols: usize) -> Self {
-        Self { n: 0.0, mean: vec![0.0; ncols + 1], r: Matrix::zeros(0, 0) }
+        let d = ncols + 1;
+        Self { n: 0.0, mean: vec![0.0; d], r: Matrix::zeros(0, 0), noise: Noise::none(d) }
     }
 
     /// Rows absorbed.
@@ -56,6 +59,17 @@ impl TsqrStatistic {
     /// Element (i, j) of the R factor, y being the last column; zero below the diagonal.
     pub fn r(&self, i: usize, j: usize) -> f64 {
         if self.n == 0.0 { 0.0 } else { self.r[(i, j)] }
+    }
+
+    /// Whether column `column` of x is constant but for the rounding of its values, by the rule of
+    /// [`Moments::is_constant`](ensemble_core::Moments::is_constant).
+    pub fn is_constant(&self, column: usize) -> bool {
+        if self.n == 0.0 {
+            return true;
+        }
+        // Scaled first: squares of tiny values underflow, and this factor is there for them too.
+        let norm = norm2(self.r.column(column));
+        norm == 0.0 || self.noise.hides(column, norm / self.n.sqrt())
     }
 
     /// The R factor of the rows as they are or about their mean, y last.
@@ -122,7 +136,8 @@ impl Statistic for TsqrStatistic {
             mean[j] = first + column.iter().map(|v| v - first).sum::<f64>() / n as f64;
             column.iter_mut().for_each(|v| *v -= mean[j]);
         }
-        self.merge(&TsqrStatistic { n: n as f64, mean, r: r_factor(rows) })
+        let noise = Noise::rounding(mean.iter().copied());
+        self.merge(&TsqrStatistic { n: n as f64, mean, r: r_factor(rows), noise })
     }
 
     fn merge(&mut self, other: &dyn Statistic) -> Result<()> {
@@ -143,8 +158,13 @@ impl Statistic for TsqrStatistic {
         let row: Vec<f64> = delta.iter().map(|d| weight * d).collect();
         self.r = r_factor(stacked(&[&self.r, &other.r], &row));
         self.mean.iter_mut().zip(&delta).for_each(|(m, d)| *m += d * (other.n / n));
+        self.noise.merge(&other.noise);
         self.n = n;
         Ok(())
+    }
+
+    fn raise_noise(&mut self, noise: &Noise) {
+        self.noise.merge(noise);
     }
 
     fn resized(&self, cx: &StatisticContext) -> Result<Box<dyn Statistic>> {
@@ -153,7 +173,7 @@ impl Statistic for TsqrStatistic {
 
     fn bytes(&self) -> u64 {
         let d = self.mean.len() as u64;
-        d.saturating_mul(d).saturating_add(d).saturating_mul(8)
+        d.saturating_mul(d).saturating_add(2 * d).saturating_mul(8)
     }
 
     fn is_finite(&self) -> Option<bool> {
@@ -174,6 +194,7 @@ impl Statistic for TsqrStatistic {
             return Ok(Box::new(out));
         }
         out.n = self.n;
+        out.noise = self.noise.affine(map);
         out.mean[q] = self.y_mean();
         let moved: Vec<f64> = self.x_mean().iter().zip(map.shift()).map(|(m, b)| m - b).collect();
         if let Some(scale) = map.scale() {
@@ -269,8 +290,8 @@ mod tests {
         assert!(s.absorb(&narrow).is_err());
         assert_eq!(absorbed(&[1.0, f64::NAN, 2.0], &[1.0, 2.0, 3.0], 1).is_finite(), Some(false));
         assert_eq!(absorbed(&[1.0, 2.0, 2.0], &[1.0, 2.0, 3.0], 1).is_finite(), Some(true));
-        assert_eq!(s.resized(&StatisticContext::new(7)).unwrap().bytes(), 8 * (8 + 64));
+        assert_eq!(s.resized(&StatisticContext::new(7)).unwrap().bytes(), 8 * (2 * 8 + 64));
         let wide = TsqrStatistic::new(1_000_000);
-        assert_eq!((wide.bytes(), wide.r(3, 5)), (8 * (1_000_001 * 1_000_001 + 1_000_001), 0.0));
+        assert_eq!((wide.bytes(), wide.r(3, 5)), (8 * (1_000_001 * 1_000_001 + 2 * 1_000_001), 0.0));
     }
 }

@@ -271,3 +271,187 @@ fn a_pipeline_with_the_normalizer_does_not_merge() {
     let s = waves(10, 2).absorb(&[Box::new(Moments::new(2))], 0..10);
     assert_eq!(s.get::<Moments>(&MOMENTS).unwrap().nrows(), 10.0);
 }
+
+/// Numbers from -1 to 1 without a pattern.
+fn scattered(n: usize, seed: u64) -> Vec<f64> {
+    (0..n as u64)
+        .map(|i| {
+            let mut v =
+                (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed.wrapping_mul(0xD134_2543_DE82_EF95);
+            v = (v ^ (v >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            v = (v ^ (v >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            (v ^ (v >> 31)) as f64 / f64::powi(2.0, 63) - 1.0
+        })
+        .collect()
+}
+
+fn fifths(n: usize) -> Vec<std::ops::Range<usize>> {
+    (0..5).map(|k| k * n / 5..(k + 1) * n / 5).collect()
+}
+
+/// Root of the mean squared error over held-out fifths.
+fn held_out_rmse(problem: &Problem, learner: &dyn Estimator) -> f64 {
+    let n = problem.y.len();
+    let folds = fifths(n);
+    let models = problem.fit_folds(learner, &folds);
+    let squares: f64 = folds
+        .iter()
+        .zip(&models)
+        .flat_map(|(fold, model)| {
+            let predicted = predict(model.as_ref(), problem.rows(fold.clone()));
+            predicted.into_iter().zip(&problem.y[fold.clone()]).map(|(p, y)| (p - y).powi(2))
+        })
+        .sum();
+    (squares / n as f64).sqrt()
+}
+
+fn pipelines() -> Registry {
+    let mut registry = Registry::new();
+    ensemble_native::register(&mut registry);
+    registry
+}
+
+const SCALERS: [&str; 6] = [
+    "",
+    "native.standard_scaler | ",
+    "native.min_max_scaler | ",
+    "native.center | ",
+    "native.center | native.standard_scaler | ",
+    "native.standard_scaler | native.min_max_scaler:feature_range_min=-1 | ",
+];
+
+#[test]
+fn rounding_of_a_constant_is_no_direction_behind_any_scaler() {
+    let n = 5120;
+    let (z, coin, noise) = (scattered(n, 1), scattered(n, 2), scattered(n, 3));
+    for level in [1.0, 1000.0] {
+        // 0.3 or 0.1 + 0.2, but for a few rows of the first fold; and z once more, for the R factor.
+        let row = |i: usize, twice: bool| {
+            let real =
+                if i % 250 == 0 && i < 1000 { 0.5 } else { [0.3, 0.1 + 0.2][usize::from(coin[i] > 0.0)] };
+            let mut row = vec![z[i], level * real];
+            row.extend(twice.then_some(z[i]));
+            row
+        };
+        let y: Vec<f64> = (0..n).map(|i| 2.0 * z[i] + 0.1 * noise[i]).collect();
+        for twice in [false, true] {
+            let x = (0..n).flat_map(|i| row(i, twice)).collect();
+            let problem = Problem { x, y: y.clone(), p: if twice { 3 } else { 2 } };
+            for scaler in SCALERS {
+                for learner in
+                    ["linear_regression", "ridge:alpha=1e-12", "lasso:alpha=0,tol=1e-14,max_iter=10000"]
+                {
+                    let text = format!("{scaler}native.{learner}");
+                    let pipeline = pipelines().pipeline(&text).unwrap();
+                    let rmse = held_out_rmse(&problem, pipeline.as_ref());
+                    // The noise is uniform: its deviation is 0.1 / sqrt 3.
+                    assert!((rmse - 0.1 / 3f64.sqrt()).abs() < 0.002, "{text}, {twice}: {rmse}");
+                    // Fitted where the column is rounding alone.
+                    let model = problem.fit_folds(pipeline.as_ref(), &fifths(n)).remove(0);
+                    let coefficients = model.as_linear().unwrap().coefficients;
+                    assert!(coefficients[1] == 0.0, "{text}, {twice}: {coefficients:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rank_is_decided_and_solved_whatever_the_units() {
+    // One-hot columns that add up to the intercept, and a time in nanoseconds over 2.8 hours.
+    let (n, k) = (3000, 22);
+    let (at, noise) = (scattered(n, 4), scattered(n, 5));
+    let class = |i: usize| (i * 7 + i / k) % k;
+    let x = (0..n)
+        .flat_map(|i| {
+            let mut row = vec![0.0; k + 1];
+            row[class(i)] = 1.0;
+            row[k] = 1.7e18 + (5e12 * at[i]).round();
+            row
+        })
+        .collect();
+    let y = (0..n).map(|i| class(i) as f64 / 3.0 + 5.0 * at[i] + 0.01 * noise[i]).collect();
+    let problem = Problem { x, y, p: k + 1 };
+    for scaler in SCALERS {
+        let text = format!("{scaler}native.linear_regression");
+        let pipeline = pipelines().pipeline(&text).unwrap();
+        let rmse = held_out_rmse(&problem, pipeline.as_ref());
+        assert!((rmse - 0.01 / 3f64.sqrt()).abs() < 0.001, "{text}: {rmse}");
+    }
+    // In the columns' own units the smallest norm shares the intercept evenly.
+    let model = problem.fit(&LinearRegression::new());
+    let coefficients = model.as_linear().unwrap().coefficients;
+    let sum: f64 = coefficients[..k].iter().sum();
+    assert!(sum.abs() < 1e-6, "{sum} {coefficients:?}");
+    assert!((coefficients[k] * 5e12 - 5.0).abs() < 0.01, "{coefficients:?}");
+}
+
+#[test]
+fn columns_whose_squares_underflow_are_solved_or_refused_by_number() {
+    let base = waves(3000, 3);
+    let scaled = |factor: f64| Problem {
+        x: base.x.chunks(3).flat_map(|r| [r[0], factor * r[1], r[2]]).collect(),
+        y: base.y.clone(),
+        p: 3,
+    };
+    let want = base.fit(&LinearRegression::new());
+    let want = predict(want.as_ref(), base.rows(0..3000));
+    for factor in [1e-100, 1e-150, 1e-155, 1e-160, 1e-170, 1e-200, 1e-290] {
+        let problem = scaled(factor);
+        for learner in [
+            Arc::new(LinearRegression::new()) as Arc<dyn Estimator>,
+            Arc::new(Pipeline::new(vec![Arc::new(Center::new())], Arc::new(LinearRegression::new()))),
+            Arc::new(Pipeline::new(vec![Arc::new(MinMaxScaler::new())], Arc::new(LinearRegression::new()))),
+        ] {
+            let model = problem.fit(learner.as_ref());
+            assert!(distance(&predict(model.as_ref(), problem.rows(0..3000)), &want) < 1e-9, "{factor}");
+        }
+    }
+    let s = scaled(1e-160).absorb(&[Box::new(Moments::new(3))], 0..3000);
+    let refused = |what: Option<String>| {
+        let what = what.unwrap_or_default();
+        assert!(what.contains("column 1 (from 0)") && what.contains("underflow"), "{what}");
+    };
+    for learner in [&Lasso::new(0.0) as &dyn MergeFit, &ElasticNet::new(1.0).l1_ratio(0.0)] {
+        refused(learner.fit_from(&s).err().map(|e| e.to_string()));
+    }
+    refused(StandardScaler::new().fit_from(&s).err().map(|e| e.to_string()));
+    // An l1 penalty leaves such a column out, and rightly so.
+    let Fitted::Model(model) = Lasso::new(0.1).fit_from(&s).unwrap() else { panic!() };
+    assert_eq!(model.as_linear().unwrap().coefficients[1], 0.0);
+    // Squares that vanish beside others that do not are no loss.
+    let mut mixed = scaled(1.0);
+    mixed.x.chunks_mut(3).take(2048).for_each(|r| r[1] *= 1e-170);
+    assert!(Lasso::new(0.0).fit_from(&mixed.absorb(&[Box::new(Moments::new(3))], 0..3000)).is_ok());
+    // Zeros and tiny constants do not vary.
+    let mut still = scaled(1.0);
+    still.x.chunks_mut(3).for_each(|r| (r[1], r[2]) = (1e-170, 0.0));
+    let s = still.absorb(&[Box::new(Moments::new(3))], 0..3000);
+    let Fitted::Model(model) = LinearRegression::new().fit_from(&s).unwrap() else { panic!("it is regular") };
+    assert_eq!(model.as_linear().unwrap().coefficients[1..], [0.0, 0.0]);
+}
+
+#[test]
+fn columns_far_from_zero_are_not_taken_for_constants_before_they_are() {
+    let n = 600;
+    let sums = |seed: u64| -> Vec<f64> {
+        // Sums of twelve, of variance 1 or nearly.
+        let parts: Vec<Vec<f64>> = (0..12).map(|k| scattered(n, 100 * seed + k)).collect();
+        (0..n).map(|i| parts.iter().map(|p| p[i]).sum::<f64>() / 2.0).collect()
+    };
+    let columns: Vec<Vec<f64>> = (1..=6).map(sums).collect();
+    let noise = sums(7);
+    let weights = [1.0, -2.0, 3.0, 0.5, 0.0, 1.0];
+    let y: Vec<f64> =
+        (0..n).map(|i| (0..6).map(|j| weights[j] * columns[j][i]).sum::<f64>() + 0.3 * noise[i]).collect();
+    for (mean, bound) in [(1e9, 0.32), (1e12, 0.32), (1e15, 0.9)] {
+        let x = (0..n).flat_map(|i| (0..6).map(|j| mean + columns[j][i]).collect::<Vec<_>>()).collect();
+        let problem = Problem { x, y: y.clone(), p: 6 };
+        for learner in ["linear_regression", "ridge:alpha=1e-12", "ridge:alpha=1", "lasso:alpha=0.01"] {
+            let text = format!("native.{learner}");
+            let rmse = held_out_rmse(&problem, pipelines().pipeline(&text).unwrap().as_ref());
+            println!("{mean:e} {text}: {rmse}");
+            assert!(rmse < bound, "{mean} {text}: {rmse}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Affine, Built, Error, FitContext, FitCost, FittedTransform, Kind, Parameter, Params,
+    Access, Affine, Built, Error, FitContext, FitCost, FittedTransform, Kind, Noise, Parameter, Params,
     PresentClasses, Registry, Result, Shape, Train, Transformer, parameter::at_least,
 };
 use smartcore::{
@@ -46,7 +46,8 @@ fn project(
 ///
 /// Reads the rows where they lie and copies nothing.
 ///
-/// Faults of smartcore 0.7.0 handled here: it divides a constant column by the least float64 (scale 1 here, as scikit-learn); its
+/// Faults of smartcore 0.7.0 handled here: it divides a constant column by the least float64 (scale 1 here, as scikit-learn, also for a column that varies by
+/// rounding alone); its
 /// variances cancel for columns far from 0 (an error here); `with_mean` and `with_std` cannot be set (they can here).
 ///
 /// ```
@@ -128,7 +129,7 @@ impl Transformer for StandardScaler {
                 let (mean, std) = (means[column], stds[column]);
                 if std * std > DIGITS_LOST * mean * mean {
                     *slot = 1.0 / std;
-                } else if !is_constant(train, column) {
+                } else if !is_rounding(train, column) {
                     return Err(Error::unsupported(format!(
                         "{}: column {column} (from 0) varies too little about its mean {mean} for smartcore's formula; use \
                          native.standard_scaler, or put native.center before",
@@ -143,9 +144,26 @@ impl Transformer for StandardScaler {
     }
 }
 
+fn values_of<'a>(train: &'a Train<'_>, column: usize) -> impl Iterator<Item = f64> + 'a {
+    train.x().segments().flat_map(move |s| (0..s.nrows()).map(move |r| s.get(r, column)))
+}
+
 fn is_constant(train: &Train<'_>, column: usize) -> bool {
-    let mut values = train.x().segments().flat_map(|s| (0..s.nrows()).map(move |r| s.get(r, column)));
+    let mut values = values_of(train, column);
     values.next().is_none_or(|first| values.all(|v| v == first))
+}
+
+/// Whether a column varies by the rounding of its values alone, where smartcore's own variance has no digits: two passes.
+fn is_rounding(train: &Train<'_>, column: usize) -> bool {
+    let n = train.shape().nrows as f64;
+    let Some(first) = values_of(train, column).next() else { return true };
+    // About the first value, so that no digit is lost to the mean.
+    let mean = values_of(train, column).map(|v| v - first).sum::<f64>() / n;
+    let squares: f64 = values_of(train, column).map(|v| (v - first - mean).powi(2)).sum();
+    if squares < f64::MIN_POSITIVE / f64::EPSILON {
+        return is_constant(train, column);
+    }
+    Noise::rounding([first + mean]).is_constant(0, squares, n)
 }
 
 /// Projects rows on their principal components by smartcore's `PCA`.

@@ -581,3 +581,55 @@ fn a_stack_of_smartcores_classifiers_reads_a_mapped_file_without_a_copy() {
     let report = fitted.report();
     assert_eq!(report.totals.gathered_bytes, 0);
 }
+
+#[test]
+fn least_squares_is_right_wherever_columns_lie_and_whatever_their_units() {
+    let n = 600;
+    let value = |r: usize, c: usize| (0..12).map(|k| noise(1000 * (r * 3 + c) + k)).sum::<f64>() - 6.0;
+    let scattered = |r: usize| (0..12).map(|k| noise(7_000_000 + 1000 * r + k)).sum::<f64>() - 6.0;
+    let target = |row: &[f64], r: usize| row[0] - 2.0 * row[1] + 3.0 * row[2] + 0.3 * scattered(r) + 50.0;
+    let rmse = |solver: LinearSolver, place: &dyn Fn(usize, f64) -> f64| {
+        let base = Data::new((n, 3), (Order::C, 0), Rows::all(n), value, target);
+        let y = base.y.clone();
+        let data = Data::new((n, 3), (Order::C, 0), Rows::all(n), |r, c| place(c, value(r, c)), |_, r| y[r]);
+        let ledger = Ledger::default();
+        let learner = LinearRegression::new().solver(solver);
+        let model = learner.fit(&data.train(), &FitContext::alone(&Heap, &ledger)).unwrap();
+        let predicted = predict(&*model, data.mat());
+        (predicted.iter().zip(&y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / n as f64).sqrt()
+    };
+    for solver in [LinearSolver::Svd, LinearSolver::Qr] {
+        let near = rmse(solver, &|_, v| v);
+        assert!((0.28..0.32).contains(&near), "{near}");
+        for (what, place) in [
+            ("means of 1e5", &(|_, v| v + 1e5) as &dyn Fn(usize, f64) -> f64),
+            ("means of 1e7", &|_, v| v + 1e7),
+            ("means of 1e9", &|_, v| v + 1e9),
+            ("means of 1e12", &|_, v| v + 1e12),
+            ("microseconds of a month", &|c, v| if c == 0 { 1.7e15 + 6e11 * v } else { v }),
+            ("one column times 1e100", &|c, v| if c == 1 { 1e100 * v } else { v }),
+            ("one column times 1e-100", &|c, v| if c == 1 { 1e-100 * v } else { v }),
+        ] {
+            let far = rmse(solver, place);
+            assert!((far - near).abs() < 1e-3, "{what}, {solver:?}: {far} for {near}");
+        }
+    }
+}
+
+#[test]
+fn columns_whose_squares_underflow_are_named() {
+    let value = |r: usize, c: usize| noise(r * 3 + c) * if c == 1 { 1e-170 } else { 1.0 };
+    let data = Data::new((60, 3), (Order::C, 0), Rows::all(60), value, |row, _| row[0]);
+    for text in ["smartcore.linear_regression", "smartcore.ridge_regression", "smartcore.lasso"] {
+        let error = fit_any(&registry().build(text).unwrap(), &data, 2).err().unwrap();
+        assert!(matches!(error.kind(), ErrorKind::Underflow { column: 1, .. }), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_scaler_leaves_a_column_of_roundings_alone() {
+    let value = |r: usize, _| 300.0 * if r % 3 == 0 { 1.0 } else { 1.0 + f64::EPSILON };
+    let data = Data::new((200, 1), (Order::C, 0), Rows::all(200), value, |_, r| (r % 2) as f64);
+    let map = fit_any(&registry().build("smartcore.standard_scaler").unwrap(), &data, 2).unwrap();
+    assert!(outcome(&map, &data).iter().all(|v| v.abs() < 1e-12));
+}

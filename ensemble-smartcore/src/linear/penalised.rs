@@ -36,8 +36,8 @@ impl<'a> Equivalent<'a> {
     /// # Errors
     /// When there are no rows, or sums overflow.
     fn new(moments: &'a Moments, fit_intercept: bool) -> Result<Self> {
-        let (n, p) = (moments.nrows(), moments.ncols());
-        if n == 0.0 {
+        let p = moments.ncols();
+        if moments.nrows() == 0.0 {
             return Err(Error::shape("training rows", 1, 0));
         }
         let own = |j: usize| if fit_intercept { moments.xx(j, j) } else { moments.raw_xx(j, j) };
@@ -45,17 +45,15 @@ impl<'a> Equivalent<'a> {
         if !(yy.is_finite() && (0..p).all(|j| own(j).is_finite())) {
             return Err(ErrorKind::Overflow { table: "training rows".into() }.into());
         }
-        let kept: Vec<usize> = (0..p)
-            .filter(|j| {
-                // Sums of squares this small about a mean are the rounding of a constant column.
-                let noise = if fit_intercept { 8.0 * f64::EPSILON * moments.x_mean()[*j] } else { 0.0 };
-                own(*j) > n * noise * noise
-            })
-            .collect();
+        if let Some(column) = (0..p).find(|j| moments.vanishes(*j, fit_intercept)) {
+            return Err(ErrorKind::Underflow { table: "training rows".into(), column }.into());
+        }
+        let kept: Vec<usize> =
+            (0..p).filter(|j| if fit_intercept { !moments.is_constant(*j) } else { own(*j) > 0.0 }).collect();
         let total: f64 = kept.iter().map(|j| own(*j)).sum();
         let x_unit = if kept.is_empty() { 1.0 } else { (total / kept.len() as f64).sqrt() };
-        let noise = if fit_intercept { 8.0 * f64::EPSILON * moments.y_mean() } else { 0.0 };
-        let y_unit = if yy > n * noise * noise { yy.sqrt() } else { 0.0 };
+        let still = fit_intercept && moments.is_constant(p);
+        let y_unit = if still { 0.0 } else { yy.sqrt() };
         let root = if fit_intercept { Root::centred(moments) } else { Root::raw(moments) };
         let mut values = Vec::with_capacity(root.nrows() * kept.len());
         for j in &kept {
