@@ -61,16 +61,16 @@ pub use ensemble_core::{
     Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Categories,
     ClassScores, Classes, ColumnMoments, ConstantModel, ContiguousView, Convergence, DenseTable, EXTREMA,
     Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
-    FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GatherFor, Heap, KFold, KeptRows, Kind,
-    Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
+    FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GREATEST, GatherFor, Heap, KFold, KeptRows,
+    Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
     MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
     Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,
     PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows, Scores, Scratch, ScratchMatrix,
     Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener,
-    TableReference, Totals, Train, Transformer, Work, WorkKind, check_prediction, class_counts, complements,
-    distance, elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather, minimal_requests,
-    on_stack, parameter, predict_linear, quoted, quoted_list, same_type, softmax, start_threads,
-    statistics_of,
+    TableReference, Totals, Train, Transformer, Work, WorkKind, check_predicted, check_prediction,
+    check_query_magnitudes, class_counts, complements, distance, elastic_net_gap, file, fit_by_merging,
+    fit_transform_by_merging, gather, minimal_requests, on_stack, parameter, predict_linear, quoted,
+    quoted_list, same_type, softmax, start_threads, statistics_of,
 };
 #[cfg(feature = "linfa-backend")]
 #[doc(inline)]

@@ -3,6 +3,8 @@
 
 #[path = "main/support/files.rs"]
 mod files;
+#[path = "backends/hostile.rs"]
+mod hostile;
 
 use ensemble::{
     Access, Built, DenseTable, KFold, Layer, MatMut, Order, SuperLearner, Table,

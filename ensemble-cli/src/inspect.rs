@@ -3,8 +3,8 @@
 use std::{fs::File, io::Read, path::Path};
 
 use ensemble::{
-    Access, BLOCK_ROWS, Built, Bytes, Classes, Error, FittedEnsemble, Kind, MatRef, Order, Predicts,
-    Registry, Result, Table, quoted, registry,
+    Access, BLOCK_ROWS, Built, Bytes, Classes, Error, FittedEnsemble, GREATEST, Kind, MatRef, Order,
+    Predicts, Registry, Result, Table, parameter, quoted, registry,
 };
 use serde_json::{Value, json};
 
@@ -223,5 +223,11 @@ pub(crate) fn learners(a: &Learners) -> Result<()> {
         let what = format!("no learner or transformer has '{}' in its name", quoted(&part));
         return Err(Error::unsupported(what));
     }
+    text += &format!(
+        "\nBounds where none are said: numbers within {GREATEST:e} of 0, those that must be above 0 from {:e} on, counts below 2^32, \
+         max_iter up to {}.\n",
+        1.0 / GREATEST,
+        parameter::MOST_ROUNDS
+    );
     output::print(text.trim_end())
 }

@@ -123,19 +123,11 @@ impl<'a> Output<'a> {
         let mut buffer = vec![0.0; ROWS.min(x.nrows()) * ncols];
         for (number, block) in x.row_blocks(ROWS).enumerate() {
             let out = &mut buffer[..block.nrows() * ncols];
-            if let Some((row, column, value)) = block.first_not_finite() {
-                return Err(ensemble::ErrorKind::NotFinite {
-                    table: table.describe(),
-                    row: number * ROWS + row,
-                    column,
-                    value,
-                }
-                .into());
-            }
-            match self.probabilities {
-                Some(_) => self.model.predict_proba_into(block, out)?,
-                None => self.model.predict_into(block, out)?,
-            }
+            let predicted = match self.probabilities {
+                Some(_) => self.model.predict_proba_into(block, out),
+                None => self.model.predict_into(block, out),
+            };
+            predicted.map_err(|e| e.after_rows(number * ROWS).of_table(&table.describe()))?;
             table.check_unchanged()?;
             write(out)?;
         }

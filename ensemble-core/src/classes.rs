@@ -378,15 +378,19 @@ impl Model for ConstantModel {
     }
 }
 
-/// The class with the greatest probability; of equal ones the first.
-pub(crate) fn most_probable(probabilities: impl Iterator<Item = f64>) -> usize {
-    let mut best = (0, f64::NEG_INFINITY);
+/// The class with the greatest probability; of equal ones the first. None among NaN.
+pub(crate) fn most_probable(probabilities: impl Iterator<Item = f64>) -> Option<usize> {
+    let mut best = None;
+    let mut most = f64::NEG_INFINITY;
     for (class, probability) in probabilities.enumerate() {
-        if probability > best.1 {
-            best = (class, probability);
+        if probability.is_nan() {
+            return None;
+        }
+        if probability > most {
+            (best, most) = (Some(class), probability);
         }
     }
-    best.0
+    best
 }
 
 #[cfg(test)]
@@ -421,6 +425,14 @@ mod tests {
         assert!(present.certain(2).is_none());
         let one = PresentClasses { n_classes: 3, classes: vec![1] }.certain(2).unwrap();
         assert_eq!((one.n_inputs(), one.n_outputs()), (2, 3));
+    }
+
+    #[test]
+    fn the_most_probable_class_is_none_among_nan() {
+        assert_eq!(most_probable([0.25, 0.5, 0.25].into_iter()), Some(1));
+        assert_eq!(most_probable([0.5, 0.5].into_iter()), Some(0));
+        assert_eq!(most_probable([f64::NAN; 3].into_iter()), None);
+        assert_eq!(most_probable([0.5, f64::NAN].into_iter()), None);
     }
 
     #[test]

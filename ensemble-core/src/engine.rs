@@ -2,7 +2,6 @@
 
 use std::{
     ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -13,13 +12,13 @@ use crate::{
     classes::Classes,
     columns::Extrema,
     ensemble::{FittedEnsemble, FittedLearner, Learner, LearnerReport, Report, SuperLearner},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, guarded},
     estimator::{Access, FitContext, Fitted, Train, seal},
     fold::{Folds, permutation, seed_for},
     gather::{GatherFor, class_number, gather, number_classes, reorder},
     ledger::{Ledger, Totals, Work, WorkKind},
     mat::{MatMut, MatRef, Order, Shape},
-    model::{LinearForm, Model, batch_rows, predict_all},
+    model::{LinearForm, Model, batch_rows, check_inputs, check_predicted, predict_all},
     moments::{MOMENTS, Moments},
     monitor::Event,
     notes::{Convergence, FitConvergence, Note},
@@ -30,8 +29,8 @@ use crate::{
     rows::{FoldView, Rows},
     score::{Losses, Scores},
     statistic::{
-        BLOCK_ROWS, Block, SEQUENTIAL_BLOCKS, Statistic, StatisticContext, Statistics, absorb_tree,
-        complements,
+        BLOCK_ROWS, Block, SEQUENTIAL_BLOCKS, Statistic, StatisticContext, Statistics, absorb_block,
+        absorb_tree, complements,
     },
     table::{ContiguousView, Heap, Scratch, ScratchMatrix, Table},
 };
@@ -47,6 +46,9 @@ enum Source<'a> {
     Predicted {
         below: Arc<Source<'a>>,
         models: Arc<FoldModels>,
+        /// The learners of these models, and their layer.
+        learners: &'a [Learner],
+        layer: usize,
     },
 }
 
@@ -69,14 +71,19 @@ impl Source<'_> {
         match self {
             Source::Table(table) => each(table.as_mat().rows(rows)?),
             Source::Stored(table) => each(table.as_mat().rows(rows)?),
-            Source::Predicted { below, models } => below.block(fold, rows, &mut |x| {
-                let models = &models[fold];
-                let columns = width(models);
-                let mut z = vec![0.0; x.nrows() * columns];
-                let out = MatMut::new(&mut z, x.nrows(), columns, Order::C)?;
-                predict_all(x, models.iter().map(Arc::as_ref), out)?;
-                each(MatRef::new(&z, x.nrows(), columns, Order::C)?)
-            }),
+            Source::Predicted { below, models, learners, layer } => {
+                below.block(fold, rows.clone(), &mut |x| {
+                    let models = &models[fold];
+                    let columns = width(models);
+                    let mut z = vec![0.0; x.nrows() * columns];
+                    let out = MatMut::new(&mut z, x.nrows(), columns, Order::C)?;
+                    let blame = |j: usize, e: Error| {
+                        e.after_rows(rows.start).in_learner(&learners[j].name, *layer, Some(fold))
+                    };
+                    predict_all(x, models.iter().map(Arc::as_ref), out, &blame)?;
+                    each(MatRef::new(&z, x.nrows(), columns, Order::C)?)
+                })
+            }
         }
     }
 
@@ -193,6 +200,8 @@ pub(crate) fn run(sl: &SuperLearner, plan: Plan, x: &dyn Table, y: &dyn Table) -
             (Some(below), _) => Arc::new(Source::Predicted {
                 below: Arc::clone(&below.source),
                 models: Arc::clone(&below.models),
+                learners: stages[at - 1],
+                layer: at - 1,
             }),
         };
         let handle = if at == 0 { handles.0.clone() } else { source.table().and_then(|t| t.handle()) };
@@ -289,16 +298,6 @@ fn in_input_order(
     }
     ledger.write(prediction_work(sl, 0, bytes, "out-of-fold predictions in input order"));
     Ok(out.into_table())
-}
-
-/// Run a backend's code: a panic inside becomes an error.
-fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let message = (panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "without a message".into());
-        Err(ErrorKind::Panicked { message }.into())
-    })
 }
 
 struct Stage<'s, 'a> {
@@ -400,6 +399,7 @@ impl Stage<'_, '_> {
                 }
             }
         }
+        self.check_full(&models[k])?;
         let scores = self.scores(fold_statistics.as_deref(), &models, &losses)?;
         let convergence = ended.into_iter().map(|ended| self.convergence(&ended)).collect();
         let zero = (0..self.learners.len()).map(|j| self.zero_weights(&models, j)).collect();
@@ -470,21 +470,35 @@ impl Stage<'_, '_> {
                     let rows = block_rows(&range, b);
                     self.source.block(fold, rows.clone(), &mut |x| {
                         let y = &self.y[rows.clone()];
-                        if blind && !(all_finite(x) && y.iter().all(|v| v.is_finite())) {
+                        if blind && !(x.is_within(f64::MAX) && y.iter().all(|v| v.is_finite())) {
                             return Err(self.not_finite(fold));
                         }
-                        let block = Block { x, y, first_row: rows.start };
-                        states.iter_mut().try_for_each(|s| s.absorb(&block))
+                        absorb_block(states, &Block { x, y, first_row: rows.start })
                     })?;
                     self.passed(&range, b)
                 };
-                let states = absorb_tree(0..n_blocks(&range), prototypes, &absorb)?;
-                if states.iter().any(|s| s.is_finite() == Some(false)) {
-                    return Err(self.not_finite(fold));
-                }
-                seal(states)
+                guarded(|| {
+                    let states = absorb_tree(0..n_blocks(&range), prototypes, &absorb)?;
+                    if states.iter().any(|s| s.is_finite() == Some(false)) {
+                        return Err(self.not_finite(fold));
+                    }
+                    seal(states)
+                })
+                .map_err(|e| self.asked_for(e, Some(fold)))
             })
             .collect()
+    }
+
+    /// An error of a statistic, with the learners that asked for it.
+    fn asked_for(&self, error: Error, fold: Option<usize>) -> Error {
+        let cx = self.statistic_context();
+        error.asked_for(self.at, fold, |key| {
+            let asks = |l: &&Learner| {
+                let wanted = guarded(|| l.estimator.as_merge().map_or(Ok(Vec::new()), |m| m.statistics(&cx)));
+                wanted.is_ok_and(|w| w.iter().any(|s| s.key().to_string() == key))
+            };
+            self.learners.iter().filter(asks).map(|l| l.name.clone()).collect()
+        })
     }
 
     /// Where the first value of a fold stands that is not finite, in the input's rows.
@@ -529,7 +543,7 @@ impl Stage<'_, '_> {
         models: &mut [Vec<Option<Arc<dyn Model>>>],
         seconds: &mut [f64],
     ) -> Result<Vec<Statistics>> {
-        let mut wanted = requests(self.learners, &self.statistic_context())?;
+        let mut wanted = requests(self.learners, self.at, &self.statistic_context())?;
         let mut folds = vec![Statistics::default(); self.folds.len()];
         let mut sets: Vec<Statistics> = vec![Statistics::default(); self.folds.len() + 1];
         let mut open: Vec<(usize, usize)> =
@@ -553,7 +567,8 @@ impl Stage<'_, '_> {
                 told = true;
             }
             from_below = false;
-            for (set, more) in sets.iter_mut().zip(complements(&fresh)?) {
+            let merged = complements(&fresh).map_err(|e| self.asked_for(e, None))?;
+            for (set, more) in sets.iter_mut().zip(merged) {
                 set.extend(&more);
             }
             for (fold, more) in folds.iter_mut().zip(&fresh) {
@@ -578,7 +593,7 @@ impl Stage<'_, '_> {
                 seconds[j] += time;
                 match fitted {
                     Fitted::Model(model) => {
-                        self.check_width(j, model.as_ref()).map_err(|e| self.named(e, j, set))?;
+                        self.check_model(j, set, model.as_ref())?;
                         models[set][j] = Some(model);
                     }
                     Fitted::Needs(needs) => {
@@ -622,14 +637,49 @@ impl Stage<'_, '_> {
         error.in_learner(&self.learners[learner].name, self.at, fold)
     }
 
-    /// That a model predicts as many columns as its learner declared.
-    fn check_width(&self, learner: usize, model: &dyn Model) -> Result<()> {
+    /// That a model has the columns of the rows it was fitted on, predicts as many as its learner declared, and, where it is linear,
+    /// consists of numbers: what the algebra, and every prediction, takes for granted.
+    fn check_model(&self, learner: usize, set: usize, model: &dyn Model) -> Result<()> {
         let planned = &self.plan.learners[learner];
-        if model.n_outputs() == planned.columns.len() {
-            return Ok(());
+        let check = || {
+            if model.n_outputs() != planned.columns.len() {
+                let what =
+                    format!("columns that a model predicts whose learner declared {}", planned.predicts);
+                return Err(Error::shape(what, planned.columns.len(), model.n_outputs()));
+            }
+            check_inputs(model, self.ncols())?;
+            let _ = (model.batch_rows(), model.accepts_missing());
+            let finite = |form: LinearForm<'_>| {
+                form.intercept.is_finite() && form.coefficients.iter().all(|c| c.is_finite())
+            };
+            if model.as_linear().is_none_or(finite) {
+                return Ok(());
+            }
+            Err(Error::unsupported(
+                "its fit gives coefficients that are not finite; bring the columns to sizes nearer to 1 first",
+            ))
+        };
+        guarded(check).map_err(|e| self.named(e, learner, set))
+    }
+
+    /// That the models fitted on all rows predict numbers: on a few rows, since those of folds have predicted all others. Linear ones
+    /// have been looked at.
+    fn check_full(&self, models: &[Option<Arc<dyn Model>>]) -> Result<()> {
+        const ROWS: usize = 16;
+        let rows = 0..self.folds.range(0).len().min(ROWS);
+        for (j, model) in models.iter().enumerate() {
+            let Some(model) = model.as_ref().filter(|m| m.as_linear().is_none()) else { continue };
+            self.source.block(0, rows.clone(), &mut |x| {
+                let mut z = vec![0.0; x.nrows() * model.n_outputs()];
+                let mut out = MatMut::new(&mut z, x.nrows(), model.n_outputs(), Order::C)?;
+                guarded(|| {
+                    model.predict_into(x, out.reborrow())?;
+                    check_predicted(out.as_ref())
+                })
+                .map_err(|e| self.named(e, j, self.folds.len()))
+            })?;
         }
-        let what = format!("columns that a model predicts whose learner declared {}", planned.predicts);
-        Err(Error::shape(what, planned.columns.len(), model.n_outputs()))
+        Ok(())
     }
 
     /// Predict every fold with the merging learners fitted without it, into `columns` where predictions are stored. Returns
@@ -647,8 +697,9 @@ impl Stage<'_, '_> {
                 let own: Vec<Arc<dyn Model>> =
                     merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
                 let models = || own.iter().map(Arc::as_ref);
-                let predict = |x: MatRef<'_>, out: MatMut<'_>| {
-                    guarded(|| predict_all(x, models(), out)).map_err(|e| self.named(e, merging[0], fold))
+                let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>| {
+                    let blame = |at: usize, e: Error| self.named(self.input_row(e, first), merging[at], fold);
+                    predict_all(x, models(), out, &blame)
                 };
                 let losses = self.predict_fold(merging, fold, models(), columns, &predict)?;
                 merging.iter().for_each(|j| self.step(&self.learners[*j].name, Some(fold)));
@@ -710,12 +761,15 @@ impl Stage<'_, '_> {
                 })
                 .map_err(|e| self.named(e, j, set))?;
             let seconds = start.elapsed().as_secs_f64();
-            self.check_width(j, model.as_ref()).map_err(|e| self.named(e, j, set))?;
+            self.check_model(j, set, model.as_ref())?;
             let losses = match fold {
                 Some(f) => {
-                    let predict = |x: MatRef<'_>, out: MatMut<'_>| guarded(|| model.predict_into(x, out));
-                    let losses = self.predict_fold(&[j], f, [model.as_ref()].into_iter(), columns, &predict);
-                    losses.map_err(|e| self.named(e, j, set))?.swap_remove(0)
+                    let models = [model.as_ref()].into_iter();
+                    let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>| {
+                        let blame = |_, e: Error| self.named(self.input_row(e, first), j, set);
+                        predict_all(x, models.clone(), out, &blame)
+                    };
+                    self.predict_fold(&[j], f, models.clone(), columns, &predict)?.swap_remove(0)
                 }
                 None => Vec::new(),
             };
@@ -739,15 +793,20 @@ impl Stage<'_, '_> {
         }
     }
 
-    /// Predict one fold by `predict`, which writes the columns of `learners` beside each other's, with `models`, into `columns`
-    /// where predictions are stored. Returns losses, `[learner][block]`.
+    /// An error of rows from `first` on, said of the input's rows.
+    fn input_row(&self, error: Error, first: usize) -> Error {
+        error.with_row(|row| self.order.map_or(first + row, |order| order[first + row] as usize))
+    }
+
+    /// Predict one fold by `predict`, which is told where its rows start and writes the columns of `learners` beside each other's,
+    /// with `models`, into `columns` where predictions are stored. Returns losses, `[learner][block]`.
     fn predict_fold<'m>(
         &self,
         learners: &[usize],
         fold: usize,
         models: impl Iterator<Item = &'m dyn Model>,
         columns: Option<&[Mutex<MatMut<'_>>]>,
-        predict: &(dyn Fn(MatRef<'_>, MatMut<'_>) -> Result<()> + Sync),
+        predict: &(dyn Fn(usize, MatRef<'_>, MatMut<'_>) -> Result<()> + Sync),
     ) -> Result<Vec<Vec<Losses>>> {
         let range = self.folds.range(fold);
         let plans: Vec<&LearnerPlan> = learners.iter().map(|j| &self.plan.learners[*j]).collect();
@@ -759,7 +818,7 @@ impl Stage<'_, '_> {
                 let rows = rows_of_blocks(&range, &blocks);
                 let mut z = vec![0.0; rows.len() * width];
                 self.source.block(fold, rows.clone(), &mut |x| {
-                    predict(x, MatMut::new(&mut z, x.nrows(), width, Order::C)?)
+                    predict(rows.start, x, MatMut::new(&mut z, x.nrows(), width, Order::C)?)
                 })?;
                 let z = MatRef::new(&z, rows.len(), width, Order::C)?;
                 if let Some(columns) = columns {
@@ -808,7 +867,7 @@ impl Stage<'_, '_> {
                     })?;
                     let algebra = moments.residual_sum_of_squares(&form);
                     // Where the algebra cancels, the residuals themselves are summed, in one more pass.
-                    let sum = if let Some(squared) = algebra {
+                    let sum = if let Some(squared) = algebra.filter(|squared| squared.is_finite()) {
                         Losses::squared(squared)
                     } else {
                         if exact.is_none() {
@@ -818,6 +877,7 @@ impl Stage<'_, '_> {
                         }
                         Losses::sum(exact.as_ref().map_or(&[], |e| &e[fold][j]))
                     };
+                    self.check_losses(&sum, j, fold)?;
                     sums.push((sum, sizes[fold]));
                 }
             }
@@ -825,12 +885,7 @@ impl Stage<'_, '_> {
             for (fold, losses) in losses.iter().enumerate() {
                 for (j, parts) in losses.iter().enumerate() {
                     let sum = Losses::sum(parts);
-                    if !sum.squared.is_finite() {
-                        let what = Error::unsupported(
-                            "it predicted values that are not finite, or whose squares overflow",
-                        );
-                        return Err(self.named(what, j, fold));
-                    }
+                    self.check_losses(&sum, j, fold)?;
                     sums[j].push((sum, sizes[fold]));
                 }
             }
@@ -839,6 +894,15 @@ impl Stage<'_, '_> {
         Ok(Some(
             sums.iter().zip(predicts).map(|(s, predicts)| Scores::new(s, predicts, self.at == 0)).collect(),
         ))
+    }
+
+    /// That a fold's sums of losses are numbers.
+    fn check_losses(&self, sum: &Losses, learner: usize, fold: usize) -> Result<()> {
+        if sum.squared.is_finite() {
+            return Ok(());
+        }
+        let what = Error::unsupported("it predicted values that are not finite, or whose squares overflow");
+        Err(self.named(what, learner, fold))
     }
 
     fn report(&self, j: usize, learner: &Learner, fit: &StageFit) -> LearnerReport {
@@ -921,16 +985,6 @@ fn block_rows(range: &Range<usize>, b: usize) -> Range<usize> {
 /// Rows of neighbouring blocks of a range.
 fn rows_of_blocks(range: &Range<usize>, blocks: &Range<usize>) -> Range<usize> {
     block_rows(range, blocks.start).start..block_rows(range, blocks.end - 1).end
-}
-
-/// Whether every value is finite: one multiplication and one addition each.
-fn all_finite(x: MatRef<'_>) -> bool {
-    let lines = if x.order() == Order::C { x.nrows() } else { x.ncols() };
-    (0..lines).all(|i| {
-        let line = if x.order() == Order::C { x.row(i) } else { x.column(i) };
-        let probe: f64 = line.unwrap_or_default().iter().map(|v| v * 0.0).sum();
-        probe == 0.0
-    })
 }
 
 /// Cut prediction columns by fold, each behind its own lock: blocks of one fold are written one at a time.

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     classes::{Classes, Label, most_probable},
     engine,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, guarded},
     estimator::{Estimator, Transformer},
     file::NewFile,
     fold::KFold,
     ledger::{Totals, Work, copies},
     mat::{MatMut, MatRef, Order},
-    model::{Model, batch_rows, check_prediction, predict_all},
+    model::{Model, batch_rows, check_inputs, check_queries, predict_all},
     monitor::{Monitor, Silent},
     notes::{FitConvergence, Note},
     pipeline::Pipeline,
@@ -270,7 +270,7 @@ impl SuperLearner {
     /// # Errors
     /// Shapes that do not fit, folds that cannot be made, a budget that cannot be kept.
     pub fn plan(&self, x: &dyn Table, y: &dyn Table) -> Result<Plan> {
-        plan::plan(self, x, y)
+        guarded(|| plan::plan(self, x, y))
     }
 
     /// Plan, then fit.
@@ -526,7 +526,9 @@ impl FittedEnsemble {
     /// [`Classes::number`] writes it, the first of equally probable ones. Allocates one block of predictions per thread and layer.
     ///
     /// # Errors
-    /// When `x` has another number of columns or `out` another length, or a backend fails.
+    /// When `x` has another number of columns or `out` another length; [`ErrorKind::NotFinite`] for a value of `x` by row and column,
+    /// unless the first layer's models accept it; [`ErrorKind::Learner`] by name when a backend fails, or predicts what is not finite
+    /// ([`ErrorKind::Prediction`]). `out` is then written in part.
     pub fn predict_into(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
         if out.len() != x.nrows() {
             return Err(Error::shape("rows of the prediction buffer", x.nrows(), out.len()));
@@ -540,7 +542,9 @@ impl FittedEnsemble {
             let mut z = vec![0.0; x.nrows() * k];
             self.predict_block(x, &mut z)?;
             for (out, row) in out.iter_mut().zip(z.chunks_exact(k)) {
-                *out = classes.number(most_probable(row.iter().copied()));
+                let class = most_probable(row.iter().copied());
+                *out =
+                    classes.number(class.ok_or_else(|| Error::unsupported("no class is the most probable"))?);
             }
             Ok(())
         })
@@ -584,7 +588,8 @@ impl FittedEnsemble {
         out.par_chunks_mut(chunk * ncols).enumerate().try_for_each(|(number, out)| {
             for (block, out) in out.chunks_mut(batch * ncols).enumerate() {
                 let start = number * chunk + block * batch;
-                predict(x.rows(start..start + out.len() / ncols)?, out)?;
+                let rows = x.rows(start..start + out.len() / ncols)?;
+                predict(rows, out).map_err(|e| e.after_rows(start))?;
             }
             Ok(())
         })
@@ -592,7 +597,6 @@ impl FittedEnsemble {
 
     /// Layer by layer, in a loop: an ensemble may have more layers than a stack has frames.
     fn predict_block(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
-        let (last, before) = self.stages.split_last().expect("an ensemble has a last learner");
         let nrows = x.nrows();
         let mut below: Option<(Vec<f64>, usize)> = None;
         fn predicted<'a>(below: &'a Option<(Vec<f64>, usize)>, x: MatRef<'a>) -> Result<MatRef<'a>> {
@@ -601,17 +605,21 @@ impl FittedEnsemble {
                 Some((z, width)) => MatRef::new(z, x.nrows(), *width, Order::C),
             }
         }
-        for learners in before {
-            let width = stage_width(learners);
+        for (stage, learners) in self.stages.iter().enumerate() {
+            let models = learners.iter().map(FittedLearner::model);
+            if stage == 0 {
+                guarded(|| check_queries(x, models.clone()))?;
+            }
+            let blame = |at: usize, e: Error| e.in_learner(&learners[at].name, stage, None);
+            let (width, x) = (stage_width(learners), predicted(&below, x)?);
+            if stage + 1 == self.stages.len() {
+                return predict_all(x, models, MatMut::new(out, nrows, width, Order::C)?, &blame);
+            }
             let mut z = vec![0.0; nrows * width];
-            let columns = MatMut::new(&mut z, nrows, width, Order::C)?;
-            predict_all(predicted(&below, x)?, learners.iter().map(FittedLearner::model), columns)?;
+            predict_all(x, models, MatMut::new(&mut z, nrows, width, Order::C)?, &blame)?;
             below = Some((z, width));
         }
-        let (model, x) = (&last[0].model, predicted(&below, x)?);
-        let out = MatMut::new(out, nrows, model.n_outputs(), Order::C)?;
-        check_prediction(model.as_ref(), x, &out)?;
-        model.predict_into(x, out)
+        Ok(())
     }
 
     /// Predict a whole table into a new vector: 8 bytes a row.
@@ -621,7 +629,7 @@ impl FittedEnsemble {
     pub fn predict(&self, x: &dyn Table) -> Result<Vec<f64>> {
         x.check_unchanged()?;
         let mut out = vec![0.0; x.as_mat().nrows()];
-        self.predict_into(x.as_mat(), &mut out)?;
+        self.predict_into(x.as_mat(), &mut out).map_err(|e| e.of_table(&x.describe()))?;
         x.check_unchanged()?;
         Ok(out)
     }
@@ -633,7 +641,7 @@ impl FittedEnsemble {
     pub fn predict_proba(&self, x: &dyn Table) -> Result<Vec<f64>> {
         x.check_unchanged()?;
         let mut out = vec![0.0; x.as_mat().nrows() * self.n_outputs()];
-        self.predict_proba_into(x.as_mat(), &mut out)?;
+        self.predict_proba_into(x.as_mat(), &mut out).map_err(|e| e.of_table(&x.describe()))?;
         x.check_unchanged()?;
         Ok(out)
     }
@@ -683,13 +691,15 @@ impl FittedEnsemble {
         if let Some(classes) = &self.classes {
             record = record.with_field("classes", classes.to_json());
         }
-        for stage in &self.stages {
+        for (at, stage) in self.stages.iter().enumerate() {
             let mut layer = Record::new("layer");
             for learner in stage {
+                let model = guarded(|| each(learner.model.as_ref()))
+                    .map_err(|e| e.in_learner(&learner.name, at, None))?;
                 let child = Record::new("learner")
                     .with_text("name", &learner.name)
                     .with_text("kind", &learner.kind)
-                    .with_child(each(learner.model.as_ref())?);
+                    .with_child(model);
                 layer = layer.with_child(child);
             }
             record = record.with_child(layer);
@@ -728,7 +738,7 @@ impl FittedEnsemble {
             let last = at + 1 == stages.len();
             if stage.is_empty()
                 || (last && stage.len() != 1)
-                || stage.iter().any(|l| l.model.n_inputs() != width)
+                || stage.iter().any(|l| guarded(|| check_inputs(l.model.as_ref(), width)).is_err())
             {
                 return Err(fail("the layers of the saved ensemble do not fit each other"));
             }

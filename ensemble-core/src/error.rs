@@ -1,11 +1,19 @@
 //! What can go wrong, as data: the kind carries what and where, `Display` builds the sentence.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
 
 use crate::{
     ledger::Bytes,
     quote::{Sentence, distance, quoted},
 };
+
+/// What backends are handed at most, up or down: beyond it squares, and sums of some squares, overflow float64, and several
+/// libraries then panic, never return, or answer with NaN.
+pub const GREATEST: f64 = 1e150;
 
 /// The result of every fallible call in this workspace.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -70,6 +78,26 @@ pub enum ErrorKind {
         /// The column, from 0, that the transformers made.
         column: usize,
         /// The value.
+        value: f64,
+    },
+    /// A finite value whose square, or the square of a sum of such, would overflow.
+    Magnitude {
+        /// The table, as it describes itself.
+        table: String,
+        /// The row, from 0.
+        row: usize,
+        /// The column, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A prediction that is NaN or infinite for a row whose values are finite.
+    Prediction {
+        /// The row, from 0.
+        row: usize,
+        /// The column of the prediction, from 0: a class, or 0 for numbers.
+        column: usize,
+        /// What was predicted.
         value: f64,
     },
     /// Sums over finite values overflowed.
@@ -157,6 +185,28 @@ pub enum ErrorKind {
         /// The layer, from 0.
         layer: usize,
         /// The fold whose rows were held out; `None` for the fit on all rows.
+        fold: Option<usize>,
+        /// What happened.
+        source: Error,
+    },
+    /// What a learner declares, or asks for, before any fit: it fails, or does not suit the table.
+    Declaration {
+        /// The learner's name in its layer.
+        name: String,
+        /// The layer, from 0.
+        layer: usize,
+        /// What happened.
+        source: Error,
+    },
+    /// Something that fails inside a statistic.
+    Statistic {
+        /// The statistic's key.
+        statistic: String,
+        /// The learners of the layer that asked for it; none where that is not known.
+        learners: Vec<String>,
+        /// The layer, from 0, where it is known.
+        layer: Option<usize>,
+        /// The fold whose rows were summed up; `None` for states of several folds.
         fold: Option<usize>,
         /// What happened.
         source: Error,
@@ -250,6 +300,93 @@ impl Error {
             _ => ErrorKind::Learner { name: name.into(), layer, fold, source: self }.into(),
         }
     }
+
+    /// The same error, said of what a learner declares before any fit.
+    pub(crate) fn in_declaration(self, name: &str, layer: usize) -> Self {
+        match *self.0 {
+            ErrorKind::Declaration { .. } | ErrorKind::Cancelled => self,
+            _ => ErrorKind::Declaration { name: name.into(), layer, source: self }.into(),
+        }
+    }
+
+    /// The same error, said of one statistic; faults of the values it reads stay as they are.
+    pub(crate) fn in_statistic(self, statistic: String) -> Self {
+        match *self.0 {
+            ErrorKind::Statistic { .. }
+            | ErrorKind::Cancelled
+            | ErrorKind::NotFinite { .. }
+            | ErrorKind::Magnitude { .. }
+            | ErrorKind::Overflow { .. } => self,
+            _ => ErrorKind::Statistic {
+                statistic,
+                learners: Vec::new(),
+                layer: None,
+                fold: None,
+                source: self,
+            }
+            .into(),
+        }
+    }
+
+    /// The same error; an error of a statistic that is not known to be anybody's, of the learners that `who` says asked for the
+    /// statistic of that key.
+    pub(crate) fn asked_for(
+        mut self,
+        at: usize,
+        of_fold: Option<usize>,
+        who: impl FnOnce(&str) -> Vec<String>,
+    ) -> Self {
+        if let ErrorKind::Statistic { statistic, learners, layer: layer @ None, fold, .. } = &mut *self.0 {
+            (*layer, *fold, *learners) = (Some(at), of_fold, who(statistic));
+        }
+        self
+    }
+
+    /// The same error, its row counted from `first` rows further up: what is said of a block, said of the table, for callers who
+    /// predict block by block.
+    #[must_use]
+    pub fn after_rows(self, first: usize) -> Self {
+        self.with_row(|row| first + row)
+    }
+
+    /// The same error, its row as `number` says.
+    pub(crate) fn with_row(mut self, number: impl Fn(usize) -> usize) -> Self {
+        let mut error = &mut self;
+        loop {
+            match &mut *error.0 {
+                ErrorKind::Learner { source, .. } => error = source,
+                ErrorKind::NotFinite { row, .. }
+                | ErrorKind::Magnitude { row, .. }
+                | ErrorKind::Prediction { row, .. } => {
+                    *row = number(*row);
+                    break;
+                }
+                _ => break,
+            }
+        }
+        self
+    }
+
+    /// The same error; when it is of a value of the rows at hand, their table is called `name`.
+    #[must_use]
+    pub fn of_table(mut self, name: &str) -> Self {
+        match &mut *self.0 {
+            ErrorKind::NotFinite { table, .. } | ErrorKind::Magnitude { table, .. } => *table = name.into(),
+            _ => {}
+        }
+        self
+    }
+}
+
+/// Run code that is not ours, a backend's or a third party's: a panic inside becomes an error. What the panic prints goes to the
+/// caller's panic hook as ever.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = (panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a message".into());
+        Err(ErrorKind::Panicked { message }.into())
+    })
 }
 
 impl From<ErrorKind> for Error {
@@ -301,6 +438,20 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Transformed { row, column, value } => write!(
                 f,
                 "its transformers make {value} of finite values, in row {row} of its training rows and column {column} of theirs (both from 0); rescale the columns or leave a transformer out"
+            ),
+            ErrorKind::Magnitude { table, row, column, value } => write!(
+                f,
+                "{table}: row {row}, column {column} (both from 0) is {value:e}, and squares of values beyond {GREATEST:e} overflow \
+                 float64; scale the column first"
+            ),
+            ErrorKind::Prediction { row, column: 0, value } => write!(
+                f,
+                "it predicts {value} for row {row} (from 0), whose values are finite; are they far outside the training rows?"
+            ),
+            ErrorKind::Prediction { row, column, value } => write!(
+                f,
+                "it predicts {value} in column {column} for row {row} (both from 0), whose values are finite; are they far outside \
+                 the training rows?"
             ),
             ErrorKind::Overflow { table } => {
                 write!(f, "{table}: sums of its values overflow float64; rescale the columns first")
@@ -359,6 +510,23 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Learner { name, layer, fold: None, source } => {
                 write!(f, "learner '{}' (layer {layer}, all rows): {source}", quoted(name))
             }
+            ErrorKind::Declaration { name, layer, source } => {
+                write!(f, "learner '{}' (layer {layer}), before any fit: {source}", quoted(name))
+            }
+            ErrorKind::Statistic { statistic, learners, layer, fold, source } => {
+                write!(f, "statistic '{statistic}'")?;
+                let mut facts: Vec<String> = Vec::new();
+                facts.extend(layer.map(|layer| format!("layer {layer}")));
+                facts.extend(fold.map(|fold| format!("rows of fold {fold}")));
+                if !learners.is_empty() {
+                    let names: Vec<String> = learners.iter().map(|name| quoted(name).to_string()).collect();
+                    facts.push(format!("asked for by '{}'", names.join("', '")));
+                }
+                if !facts.is_empty() {
+                    write!(f, " ({})", facts.join(", "))?;
+                }
+                write!(f, ": {source}")
+            }
             ErrorKind::Panicked { message } => write!(f, "it panicked: {message}"),
             ErrorKind::Cancelled => write!(f, "cancelled"),
             ErrorKind::Unsupported { what } => write!(f, "{what}"),
@@ -382,7 +550,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
             ErrorKind::Io { source, .. } => Some(source),
-            ErrorKind::Learner { source, .. } => Some(source),
+            ErrorKind::Learner { source, .. }
+            | ErrorKind::Declaration { source, .. }
+            | ErrorKind::Statistic { source, .. } => Some(source),
             _ => None,
         }
     }

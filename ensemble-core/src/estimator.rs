@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crate::{
     affine::{Affine, AffineShape},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, GREATEST, Result},
     ledger::{Ledger, Work},
     mat::{MatMut, MatRef, Order, Shape},
     model::Model,
     noise::Noise,
     record::Record,
     rows::{FoldView, Rows},
-    statistic::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_tree},
+    statistic::{
+        BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_block, absorb_tree, of_statistic,
+    },
     table::{Scratch, Table},
     threads,
 };
@@ -157,24 +159,53 @@ impl<'a> Train<'a> {
     /// # Errors
     /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) by row of the table and column; an error for no rows.
     pub fn check_finite(&self) -> Result<()> {
+        self.check_within(f64::MAX)
+    }
+
+    /// [`Train::check_finite`], and that no value is beyond [`GREATEST`]: what an adapter asks before every call of a library that
+    /// computes with the values. One pass.
+    ///
+    /// # Errors
+    /// As there, and [`ErrorKind::Magnitude`](crate::ErrorKind::Magnitude), likewise.
+    pub fn check_magnitudes(&self) -> Result<()> {
+        self.check_within(GREATEST)
+    }
+
+    fn check_within(&self, most: f64) -> Result<()> {
         if self.x.nrows() == 0 || self.x.ncols() == 0 {
             return Err(Error::unsupported("there are no rows or no columns to fit on"));
         }
         let runs = self.x.rows().runs().iter().filter(|r| !r.is_empty());
         for ((x, y), run) in self.x.segments().filter(|s| s.nrows() > 0).zip(self.y()).zip(runs) {
-            let fault = |table: &str, row: usize, column, value| {
-                let row = run.start + row;
-                Err(ErrorKind::NotFinite { table: table.into(), row, column, value }.into())
-            };
-            if let Some((row, column, value)) = x.first_not_finite() {
-                return fault("training rows", row, column, value);
-            }
-            if let Some((row, value)) = y.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-                return fault("training targets", row, 0, *value);
+            for (table, values) in [("training rows", x), ("training targets", MatRef::column_vector(y))] {
+                check_values(table, values, most).map_err(|e| e.after_rows(run.start))?;
             }
         }
         Ok(())
     }
+}
+
+/// That every value of `x`, called `table`, is a number within `most` of 0.
+fn check_values(table: &str, x: MatRef<'_>, most: f64) -> Result<()> {
+    if x.is_within(most) {
+        return Ok(());
+    }
+    let Some((row, column, value)) = x.first(|v| v.is_nan() || v.abs() > most) else { return Ok(()) };
+    let table = table.into();
+    Err(if value.is_finite() {
+        ErrorKind::Magnitude { table, row, column, value }.into()
+    } else {
+        ErrorKind::NotFinite { table, row, column, value }.into()
+    })
+}
+
+/// That rows to predict from hold no value beyond [`GREATEST`]: what an adapter's model asks, after
+/// [`check_prediction`](crate::check_prediction), before its library computes with them. One read of `x`.
+///
+/// # Errors
+/// [`ErrorKind::Magnitude`](crate::ErrorKind::Magnitude) by row of `x` and column.
+pub fn check_query_magnitudes(x: MatRef<'_>) -> Result<()> {
+    check_values("rows to predict from", x, GREATEST)
 }
 
 /// Where a fit stands and what it may use.
@@ -241,6 +272,17 @@ pub trait Estimator: Send + Sync {
     fn cost_with_classes(&self, train: Shape, n_classes: usize) -> FitCost {
         let _ = n_classes;
         self.cost(train)
+    }
+
+    /// That its parameters suit training sets of this shape, the smallest that it will be fitted on: more neighbours than rows, or more
+    /// components than columns, are an error of the plan and not of a fit hours later. Bounds that do not depend on the table are
+    /// checked where the learner is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Parameter`](crate::ErrorKind::Parameter), as its fit would give.
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        let _ = train;
+        Ok(())
     }
 
     /// What its models predict. Classifiers' targets are class numbers; see [`FitContext::n_classes`].
@@ -394,17 +436,22 @@ pub(crate) fn train_statistics(
             .collect()
     };
     let (n, p) = (train.x().nrows(), train.x().ncols());
+    // States that sum nothing cannot tell; the values are looked at as they pass.
+    let blind = prototypes.iter().all(|p| p.is_finite().is_none());
     let absorb = |b: usize, states: &mut [Box<dyn Statistic>]| -> Result<()> {
         let (lo, hi) = (b * BLOCK_ROWS, ((b + 1) * BLOCK_ROWS).min(n));
         let at = runs.partition_point(|r| r.0 <= lo) - 1;
         let (start, x, y, first) = runs[at];
         let mut each = |x: MatRef<'_>, y: &[f64], first_row: usize| {
             map(x, &mut |x, noise| {
-                states.iter_mut().try_for_each(|state| {
-                    state.absorb(&Block { x, y, first_row })?;
-                    state.raise_noise(noise);
-                    Ok(())
-                })
+                if blind {
+                    check_values("training rows", x, f64::MAX).map_err(|e| e.after_rows(first_row))?;
+                    check_values("training targets", MatRef::column_vector(y), f64::MAX)
+                        .map_err(|e| e.after_rows(first_row))?;
+                }
+                absorb_block(states, &Block { x, y, first_row })?;
+                states.iter_mut().for_each(|state| state.raise_noise(noise));
+                Ok(())
             })
         };
         if hi <= start + x.nrows() {
@@ -437,6 +484,10 @@ pub(crate) fn train_statistics(
         each(MatRef::new(&packed, hi - lo, p, Order::C)?, &targets, first + lo - start)
     };
     let states = absorb_tree(0..n.div_ceil(BLOCK_ROWS), prototypes, &absorb)?;
+    if states.iter().any(|s| s.is_finite() == Some(false)) {
+        train.check_finite()?;
+        return Err(ErrorKind::Overflow { table: "training rows".into() }.into());
+    }
     seal(states)
 }
 
@@ -445,7 +496,7 @@ fn states_keep_places(prototypes: &[Box<dyn Statistic>]) -> bool {
 }
 
 pub(crate) fn seal(mut states: Vec<Box<dyn Statistic>>) -> Result<Statistics> {
-    states.iter_mut().try_for_each(|s| s.seal())?;
+    states.iter_mut().try_for_each(|s| of_statistic(s.as_mut(), |s| s.seal()))?;
     Ok(Statistics::new(states.into_iter().map(Arc::from).collect()))
 }
 
@@ -459,6 +510,15 @@ pub trait Transformer: Send + Sync {
 
     /// What one fit allocates.
     fn cost(&self, train: Shape) -> FitCost;
+
+    /// As [`Estimator::check_shape`].
+    ///
+    /// # Errors
+    /// As there.
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        let _ = train;
+        Ok(())
+    }
 
     /// Columns that come out for `ncols` that go in.
     fn n_out(&self, ncols: usize) -> usize {

@@ -47,10 +47,11 @@ pub use ensemble::{
     Categories, FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report,
     SuperLearner,
 };
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, GREATEST, Result};
 pub use estimator::{
     Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, MissingValues,
-    Predicts, Train, Transformer, fit_by_merging, fit_transform_by_merging, statistics_of,
+    Predicts, Train, Transformer, check_query_magnitudes, fit_by_merging, fit_transform_by_merging,
+    statistics_of,
 };
 pub use fold::{Folds, KFold};
 pub use friedman::Friedman1;
@@ -58,7 +59,7 @@ pub use gather::{GatherFor, gather};
 pub use kept::KeptRows;
 pub use ledger::{Bytes, Ledger, Totals, Work, WorkKind};
 pub use mat::{MatMut, MatRef, Order, Shape};
-pub use model::{LinearForm, LinearModel, Model, check_prediction, predict_linear};
+pub use model::{LinearForm, LinearModel, Model, check_predicted, check_prediction, predict_linear};
 pub use moments::{MOMENTS, Moments};
 pub use monitor::{Event, Monitor, Silent};
 pub use noise::Noise;

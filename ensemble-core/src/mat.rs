@@ -238,17 +238,29 @@ impl<'a> MatRef<'a> {
         }
     }
 
+    /// Whether every value is a number within `most` of 0: no NaN, no infinity when `most` is `f64::MAX`. One read, at the speed of
+    /// memory.
+    pub fn is_within(&self, most: f64) -> bool {
+        // Without an early end within a line, the comparisons run several at once.
+        let within = |line: &[f64]| line.iter().fold(true, |ok, v| ok & (v.abs() <= most));
+        if let Some(all) = self.as_slice() {
+            return all.chunks(1 << 12).all(within);
+        }
+        match self.order {
+            Order::C => (0..self.nrows).all(|r| self.row(r).is_none_or(within)),
+            Order::F => (0..self.ncols).all(|c| self.column(c).is_none_or(within)),
+        }
+    }
+
     /// The first value that is NaN or infinite, as (row, column, value), in row order.
     pub fn first_not_finite(&self) -> Option<(usize, usize, f64)> {
-        for row in 0..self.nrows {
-            for column in 0..self.ncols {
-                let value = self.get(row, column);
-                if !value.is_finite() {
-                    return Some((row, column, value));
-                }
-            }
-        }
-        None
+        if self.is_within(f64::MAX) { None } else { self.first(|v| !v.is_finite()) }
+    }
+
+    /// The first value that `is`, as (row, column, value), in row order.
+    pub(crate) fn first(&self, is: impl Fn(f64) -> bool) -> Option<(usize, usize, f64)> {
+        let places = (0..self.nrows).flat_map(|row| (0..self.ncols).map(move |column| (row, column)));
+        places.map(|(row, column)| (row, column, self.get(row, column))).find(|(_, _, value)| is(*value))
     }
 }
 

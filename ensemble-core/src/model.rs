@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result, guarded},
     mat::{MatMut, MatRef, Order},
     notes::Convergence,
     record::Record,
@@ -11,6 +11,10 @@ use crate::{
 };
 
 /// A fitted model: immutable, shared between threads, predicting any block of rows.
+///
+/// Rows to predict from hold finite values: [`check_prediction`] refuses others by row and column, for every model of every backend
+/// that does not say in [`Model::accepts_missing`] that it was made for NaN. What an ensemble's models predict is looked at in turn: a
+/// prediction that is not finite is an error and never handed on.
 pub trait Model: Send + Sync {
     /// Columns of x it was fitted on.
     fn n_inputs(&self) -> usize;
@@ -24,8 +28,14 @@ pub trait Model: Send + Sync {
     /// other rows are predicted with it.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when `x` has another number of columns.
+    /// Those of [`check_prediction`]; [`ErrorKind::Prediction`](crate::ErrorKind::Prediction) when a prediction is not finite.
     fn predict_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()>;
+
+    /// Whether rows to predict from may hold NaN: a model fitted by a learner that learns from missing values. Infinite values are
+    /// refused all the same.
+    fn accepts_missing(&self) -> bool {
+        false
+    }
 
     /// Rows that one call had better be handed, where there are so many. Predictions do not depend on it; a model that looks
     /// rows up finds more of them in cache when it can put many queries in order.
@@ -81,11 +91,19 @@ pub struct LinearForm<'a> {
     pub intercept: f64,
 }
 
-/// Check the shapes of a prediction: the first line of most [`Model::predict_into`]s.
+/// Check a prediction: the first line of most [`Model::predict_into`]s. That the shapes fit, and that the rows hold what a model can
+/// read. One read of `x`.
 ///
 /// # Errors
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape), saying which of the three sizes is off.
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape), saying which of the three sizes is off;
+/// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for an infinite value, or NaN unless the model [accepts
+/// it](Model::accepts_missing), by row of `x` and column.
 pub fn check_prediction(model: &dyn Model, x: MatRef<'_>, out: &MatMut<'_>) -> Result<()> {
+    check_shapes(model, x, out)?;
+    check_rows(x, model.accepts_missing())
+}
+
+fn check_shapes(model: &dyn Model, x: MatRef<'_>, out: &MatMut<'_>) -> Result<()> {
     if x.ncols() != model.n_inputs() {
         return Err(Error::shape("columns to predict from", model.n_inputs(), x.ncols()));
     }
@@ -96,6 +114,40 @@ pub fn check_prediction(model: &dyn Model, x: MatRef<'_>, out: &MatMut<'_>) -> R
         return Err(Error::shape("columns of the prediction buffer", model.n_outputs(), out.ncols()));
     }
     Ok(())
+}
+
+/// That a model is for rows of `ncols` columns, its linear form too.
+pub(crate) fn check_inputs(model: &dyn Model, ncols: usize) -> Result<()> {
+    let coefficients = model.as_linear().map_or(ncols, |form| form.coefficients.len());
+    match (model.n_inputs(), coefficients) {
+        (inputs, _) if inputs != ncols => Err(Error::shape("columns that a model is for", ncols, inputs)),
+        (_, other) if other != ncols => Err(Error::shape("coefficients of a linear model", ncols, other)),
+        _ => Ok(()),
+    }
+}
+
+/// That rows to predict from are finite, but for NaN where that is accepted.
+pub(crate) fn check_rows(x: MatRef<'_>, missing: bool) -> Result<()> {
+    if x.is_within(f64::MAX) {
+        return Ok(());
+    }
+    match x.first(|v| v.is_infinite() || (v.is_nan() && !missing)) {
+        None => Ok(()),
+        Some((row, column, value)) => {
+            Err(ErrorKind::NotFinite { table: "rows to predict from".into(), row, column, value }.into())
+        }
+    }
+}
+
+/// That predictions are finite: the last line of a [`Model::predict_into`] that cannot rule out others. One read of `z`.
+///
+/// # Errors
+/// [`ErrorKind::Prediction`](crate::ErrorKind::Prediction) for the first one that is not, by row and column.
+pub fn check_predicted(z: MatRef<'_>) -> Result<()> {
+    match z.first_not_finite() {
+        None => Ok(()),
+        Some((row, column, value)) => Err(ErrorKind::Prediction { row, column, value }.into()),
+    }
 }
 
 /// A linear model that owns its coefficients. What every learner of the linear family fits.
@@ -145,7 +197,7 @@ impl Model for LinearModel {
     }
 
     fn predict_into(&self, x: MatRef<'_>, out: MatMut<'_>) -> Result<()> {
-        check_prediction(self, x, &out)?;
+        check_shapes(self, x, &out)?;
         let form = LinearForm { coefficients: &self.coefficients, intercept: self.intercept };
         predict_linear(x, &[form], out)
     }
@@ -172,9 +224,34 @@ impl Model for LinearModel {
 
 /// Predict by several linear models at once, one column of `out` each; every row of `x` is read once.
 ///
+/// Rows that are not finite are found by what they make of the predictions, so `x` is not read twice.
+///
 /// # Errors
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when sizes differ.
-pub fn predict_linear(x: MatRef<'_>, models: &[LinearForm<'_>], out: MatMut<'_>) -> Result<()> {
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when sizes differ; [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for a value
+/// of `x`; [`ErrorKind::Prediction`](crate::ErrorKind::Prediction) for a prediction of finite values.
+pub fn predict_linear(x: MatRef<'_>, models: &[LinearForm<'_>], mut out: MatMut<'_>) -> Result<()> {
+    linear_into(x, models, out.reborrow())?;
+    found_out(x, out.as_ref())
+}
+
+/// That linear predictions are finite; if not, what of `x` made them so.
+fn found_out(x: MatRef<'_>, predicted: MatRef<'_>) -> Result<()> {
+    check_predicted(predicted).map_err(|found| check_rows(x, false).err().unwrap_or(found))
+}
+
+/// That rows which nobody has looked at can be predicted from by all of `models`. No read of its own where all are linear:
+/// [`predict_all`] will find out by what comes of it.
+pub(crate) fn check_queries<'m>(
+    x: MatRef<'_>,
+    mut models: impl Iterator<Item = &'m dyn Model> + Clone,
+) -> Result<()> {
+    if models.clone().all(|model| model.as_linear().is_some()) {
+        return Ok(());
+    }
+    check_rows(x, models.all(Model::accepts_missing))
+}
+
+fn linear_into(x: MatRef<'_>, models: &[LinearForm<'_>], out: MatMut<'_>) -> Result<()> {
     for model in models {
         if model.coefficients.len() != x.ncols() {
             return Err(Error::shape("columns to predict from", model.coefficients.len(), x.ncols()));
@@ -194,21 +271,38 @@ pub fn predict_linear(x: MatRef<'_>, models: &[LinearForm<'_>], out: MatMut<'_>)
     Ok(())
 }
 
-/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once.
+/// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once. Rows have been looked
+/// at: by [`check_queries`], or by the fit. A failure, a panic
+/// or a prediction that is not finite is said of the model by `blame`, which is given its number.
 pub(crate) fn predict_all<'m>(
     x: MatRef<'_>,
     models: impl Iterator<Item = &'m dyn Model> + Clone,
     mut out: MatMut<'_>,
+    blame: &dyn Fn(usize, Error) -> Error,
 ) -> Result<()> {
-    let forms: Option<Vec<LinearForm<'_>>> = models.clone().map(Model::as_linear).collect();
-    if let Some(forms) = forms {
-        return predict_linear(x, &forms, out);
+    let forms = models
+        .clone()
+        .enumerate()
+        .map(|(at, model)| guarded(|| Ok(model.as_linear())).map_err(|e| blame(at, e)).transpose());
+    if let Some(forms) = forms.collect::<Option<Result<Vec<LinearForm<'_>>>>>() {
+        linear_into(x, &forms?, out.reborrow())?;
+        return found_out(x, out.as_ref()).map_err(|e| match *e.kind() {
+            ErrorKind::Prediction { row, column, value } => {
+                blame(column, ErrorKind::Prediction { row, column: 0, value }.into())
+            }
+            _ => e,
+        });
     }
     let mut first = 0;
-    for model in models {
-        let columns = first..first + model.n_outputs();
-        first = columns.end;
-        model.predict_into(x, out.columns_mut(columns))?;
+    for (at, model) in models.enumerate() {
+        let mut predict = || {
+            let columns = first..first + model.n_outputs();
+            first = columns.end;
+            let mut own = out.columns_mut(columns);
+            model.predict_into(x, own.reborrow())?;
+            check_predicted(own.as_ref())
+        };
+        guarded(&mut predict).map_err(|e| blame(at, e))?;
     }
     Ok(())
 }
@@ -479,5 +573,33 @@ mod tests {
         }
         let narrow = MatRef::new(&x[..10], 5, 2, Order::C).unwrap();
         assert!(model.predict_into(narrow, MatMut::column_vector(&mut [0.0; 5])).is_err());
+    }
+
+    #[test]
+    fn linear_predictions_refuse_values_that_are_not_finite_and_never_give_one() {
+        let (n, p) = (9, 3);
+        // The middle column has no say in any prediction, and is looked at all the same.
+        let model = LinearModel::new("t", vec![2.0, 0.0, 1.0], 0.5);
+        let predict = |x: &[f64], order| {
+            model.predict_into(MatRef::new(x, n, p, order).unwrap(), MatMut::column_vector(&mut [0.0; 9]))
+        };
+        for order in [Order::C, Order::F] {
+            let at = |row: usize, column: usize| {
+                if order == Order::C { row * p + column } else { column * n + row }
+            };
+            for (column, bad) in [(0, f64::NAN), (1, f64::NAN), (1, f64::INFINITY), (2, f64::NEG_INFINITY)] {
+                let mut x = [1.0; 27];
+                x[at(5, column)] = bad;
+                match predict(&x, order).unwrap_err().kind() {
+                    ErrorKind::NotFinite { row: 5, column: found, .. } => assert_eq!(*found, column),
+                    other => panic!("{order:?}, column {column}: {other:?}"),
+                }
+            }
+            let mut x = [1.0; 27];
+            x[at(7, 0)] = 1e308;
+            let error = predict(&x, order).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Prediction { row: 7, column: 0, .. }), "{error}");
+            predict(&[1.0; 27], order).unwrap();
+        }
     }
 }

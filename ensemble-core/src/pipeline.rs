@@ -191,6 +191,15 @@ impl Estimator for Pipeline {
         self.cost_of(train, Some(n_classes))
     }
 
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        let mut shape = train;
+        for transformer in &self.transformers {
+            transformer.check_shape(shape)?;
+            shape.ncols = transformer.n_out(shape.ncols);
+        }
+        self.learner.check_shape(shape)
+    }
+
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         if self.transformers.is_empty() {
             return self.learner.fit(train, cx);
@@ -372,7 +381,8 @@ impl Model for PipelineModel {
         let mut row = 0;
         for block in x.row_blocks(batch_rows([self.model.as_ref()], mapped)) {
             let end = row + block.nrows();
-            map_block(&self.maps, block, &mut |z| self.model.predict_into(z, out.rows_mut(row..end)))?;
+            map_block(&self.maps, block, &mut |z| self.model.predict_into(z, out.rows_mut(row..end)))
+                .map_err(|e| e.after_rows(row).of_table("rows behind the transformers"))?;
             row = end;
         }
         Ok(())

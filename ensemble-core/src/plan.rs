@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     classes::Classes,
     ensemble::{Learner, SuperLearner},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, guarded},
     estimator::{Access, Predicts, cost_of},
     fold::Folds,
     gather::{GatherFor, gather_work},
@@ -249,14 +249,43 @@ struct Place<'a> {
     handle: Option<Arc<dyn Table>>,
 }
 
-pub(crate) fn requests(learners: &[Learner], cx: &StatisticContext) -> Result<Vec<Box<dyn Statistic>>> {
+pub(crate) fn requests(
+    learners: &[Learner],
+    layer: usize,
+    cx: &StatisticContext,
+) -> Result<Vec<Box<dyn Statistic>>> {
     let mut wanted = Vec::new();
     for learner in learners {
-        if let Some(merge) = learner.estimator.as_merge() {
-            wanted.extend(merge.statistics(cx)?);
-        }
+        let own = guarded(|| learner.estimator.as_merge().map_or(Ok(Vec::new()), |m| m.statistics(cx)));
+        wanted.extend(own.map_err(|e| e.in_declaration(&learner.name, layer))?);
     }
-    Ok(minimal_requests(wanted))
+    guarded(|| Ok(minimal_requests(wanted)))
+}
+
+/// Ask every learner what it declares, so that one which fails at it is told by name, and that what it declares suits the smallest
+/// training set, of this shape.
+fn check_declared(learners: &[Learner], layer: usize, train: Shape) -> Result<()> {
+    for learner in learners {
+        let own = learner.estimator.as_ref();
+        let declare = || {
+            let access = own.access();
+            if (access == Access::Merge) != own.as_merge().is_some() {
+                return Err(Error::unsupported(format!(
+                    "it declares access '{access}' but as_merge says otherwise"
+                )));
+            }
+            let _ = (own.kind(), own.predicts(), own.is_linear(), own.missing_values());
+            own.check_shape(train)
+        };
+        guarded(declare).map_err(|e| e.in_declaration(&learner.name, layer))?;
+    }
+    Ok(())
+}
+
+/// What a learner declares that one fit costs.
+fn declared_cost(learner: &Learner, layer: usize, train: Shape, n_classes: Option<usize>) -> Result<u64> {
+    guarded(|| Ok(cost_of(learner.estimator.as_ref(), train, n_classes).peak_bytes))
+        .map_err(|e| e.in_declaration(&learner.name, layer))
 }
 
 /// The bytes that a plan must keep to.
@@ -559,7 +588,10 @@ impl Stage<'_> {
             behind: None,
             n_classes: self.n_classes,
         };
-        let wanted = requests(learners, &cx)?;
+        let largest_fold = folds.sizes().into_iter().max().unwrap_or(0);
+        let held_out = if cross_validated { largest_fold } else { 0 };
+        check_declared(learners, at, Shape { nrows: place.shape.nrows - held_out, ..place.shape })?;
+        let wanted = requests(learners, at, &cx)?;
         let source = source_of(previous, learners, &wanted);
         if source != SourceWay::Statistics && !wanted.is_empty() {
             work.push(Work::new(
@@ -625,17 +657,11 @@ impl Stage<'_> {
         };
         for learner in *learners {
             let access = learner.estimator.access();
-            if (access == Access::Merge) != learner.estimator.as_merge().is_some() {
-                return Err(Error::unsupported(format!(
-                    "learner '{}' declares access '{access}' but as_merge says otherwise",
-                    learner.name
-                )));
-            }
             let order = match access {
                 Access::Contiguous(order) => Some(order.unwrap_or(place.order)),
                 _ => None,
             };
-            let cost = cost_of(learner.estimator.as_ref(), place.shape, self.n_classes).peak_bytes;
+            let cost = declared_cost(learner, at, place.shape, self.n_classes)?;
             let predicts = learner.estimator.predicts();
             let first = planned.learners.last().map_or(0, |l| l.columns.end);
             planned.learners.push(LearnerPlan {
@@ -669,7 +695,7 @@ impl Stage<'_> {
             n_classes: self.n_classes,
             ..StatisticContext::new(width(self.learners, self.n_classes))
         };
-        let wanted = requests(next, &cx)?;
+        let wanted = requests(next, self.at + 1, &cx)?;
         Ok(way_above(linear, from_moments, next, &wanted))
     }
 
@@ -696,9 +722,19 @@ impl Stage<'_> {
             let opaque = || self.learners.iter().filter(|l| l.estimator.as_merge().is_none());
             // Transformed rows that a pipeline stores in memory live as long as its fit.
             let anonymous = self.sl.scratch.is_anonymous();
-            let stored = |l: &Learner| if anonymous { l.estimator.scratch_bytes(train) } else { 0 };
-            let cost = |l: &Learner| cost_of(l.estimator.as_ref(), train, self.n_classes).peak_bytes;
-            let costs: Vec<u64> = opaque().map(|l| cost(l).saturating_add(stored(l))).collect();
+            let transformed: Vec<u64> = opaque()
+                .map(|l| {
+                    guarded(|| Ok(l.estimator.scratch_bytes(train)))
+                        .map_err(|e| e.in_declaration(&l.name, self.at))
+                })
+                .collect::<Result<_>>()?;
+            let costs: Vec<u64> = opaque()
+                .zip(&transformed)
+                .map(|(l, bytes)| {
+                    let cost = declared_cost(l, self.at, train, self.n_classes)?;
+                    Ok(cost.saturating_add(if anonymous { *bytes } else { 0 }))
+                })
+                .collect::<Result<_>>()?;
             let together = sum(costs.iter().copied());
             let alone = costs.iter().copied().max().unwrap_or(0);
             let (ways, mappings) = self.fold_ways(place, &rows, planned, base.saturating_add(alone))?;
@@ -707,14 +743,12 @@ impl Stage<'_> {
                 work.extend(way.work(self.at, fold, "training rows"));
             }
             work.extend(ways.y.and_then(|w| w.work(self.at, fold, "training targets")));
-            for learner in opaque() {
-                let bytes = learner.estimator.scratch_bytes(train);
-                if bytes > 0 {
-                    work.push(Work::transformed(self.at, fold, bytes, anonymous));
-                }
+            for bytes in transformed.iter().filter(|bytes| **bytes > 0) {
+                work.push(Work::transformed(self.at, fold, *bytes, anonymous));
             }
             // Without a budget, at most one training set's copies are in memory at a time; one column of targets is no such copy.
-            let copies = ways.x.iter().any(|(_, w)| w.is_gathered()) || opaque().any(|l| stored(l) > 0);
+            let copies = ways.x.iter().any(|(_, w)| w.is_gathered())
+                || (anonymous && transformed.iter().any(|bytes| *bytes > 0));
             planned.ways[held_out] = ways;
 
             // Admission: sets that share a wave fit the budget together; without one, a gather has its wave to itself.

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use crate::{
     classes::ConstantModel,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, guarded},
     estimator::{Estimator, FittedTransform, Transformer},
     model::{LinearModel, Model},
     norm::RowScaler,
@@ -252,7 +252,7 @@ impl Registry {
                 return Err(Error::spec(text, format!("{} is given twice", parameter.name)));
             }
         }
-        (kind.build)(&params)
+        guarded(|| (kind.build)(&params))
     }
 
     /// Make the learner that a pipeline says, its transformers before it.
@@ -315,7 +315,12 @@ impl Registry {
                 record.kind()
             ))
         })?;
-        loader(record, self)
+        guarded(|| loader(record, self)).map_err(|error| match error.kind() {
+            ErrorKind::Panicked { .. } => {
+                Error::spec(record.kind(), format!("the backend that reads such models failed: {error}"))
+            }
+            _ => error,
+        })
     }
 
     /// The model that a record holds.

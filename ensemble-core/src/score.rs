@@ -100,7 +100,8 @@ impl Losses {
                 let error = f64::from(u8::from(c == class)) - z.get(row, column);
                 sum.squared += 0.5 * error * error;
             }
-            sum.right += f64::from(u8::from(most_probable(columns.clone().map(|c| z.get(row, c))) == class));
+            let decided = most_probable(columns.clone().map(|c| z.get(row, c)));
+            sum.right += f64::from(u8::from(decided == Some(class)));
             sum.log -= z.get(row, columns.start + class).max(f64::EPSILON).ln();
         }
         sum

@@ -10,7 +10,7 @@ use std::{any::Any, borrow::Cow, fmt, ops::Range, sync::Arc};
 
 use crate::{
     affine::{Affine, AffineShape},
-    error::{Error, Result},
+    error::{Error, Result, guarded},
     mat::MatRef,
     noise::Noise,
     table::Table,
@@ -276,6 +276,26 @@ fn canonical_split(range: &Range<usize>) -> usize {
     range.start + (len.next_power_of_two() / 2)
 }
 
+/// Call a state's own code: whatever goes wrong in it, a panic too, is said of the statistic.
+pub(crate) fn of_statistic<S: Statistic + ?Sized, T>(
+    state: &mut S,
+    run: impl FnOnce(&mut S) -> Result<T>,
+) -> Result<T> {
+    guarded(|| run(state)).map_err(|error| {
+        let key = guarded(|| Ok(state.key().to_string()));
+        error.in_statistic(key.unwrap_or_else(|_| "without a key".into()))
+    })
+}
+
+/// Let every state take in a block.
+pub(crate) fn absorb_block(states: &mut [Box<dyn Statistic>], block: &Block<'_>) -> Result<()> {
+    states.iter_mut().try_for_each(|state| of_statistic(state.as_mut(), |s| s.absorb(block)))
+}
+
+fn empty_state(of: &dyn Statistic) -> Result<Box<dyn Statistic>> {
+    guarded(|| Ok(of.empty())).map_err(|e| e.in_statistic(of.key().to_string()))
+}
+
 /// Absorb blocks `range` along the canonical tree. `absorb` fills empty states from one block; it is called once per
 /// block, from any thread.
 pub(crate) fn absorb_tree<F>(
@@ -287,9 +307,10 @@ where
     F: Fn(usize, &mut [Box<dyn Statistic>]) -> Result<()> + Sync,
 {
     match range.end - range.start {
-        0 => Ok(prototypes.iter().map(|p| p.empty()).collect()),
+        0 => prototypes.iter().map(|p| empty_state(p.as_ref())).collect(),
         1 => {
-            let mut states: Vec<_> = prototypes.iter().map(|p| p.empty()).collect();
+            let mut states: Vec<_> =
+                prototypes.iter().map(|p| empty_state(p.as_ref())).collect::<Result<_>>()?;
             absorb(range.start, &mut states)?;
             Ok(states)
         }
@@ -307,7 +328,7 @@ where
             };
             let mut states = left;
             for (into, from) in states.iter_mut().zip(&right) {
-                into.merge(from.as_ref())?;
+                of_statistic(into.as_mut(), |s| s.merge(from.as_ref()))?;
             }
             Ok(states)
         }
@@ -323,9 +344,12 @@ pub fn complements(folds: &[Statistics]) -> Result<Vec<Statistics>> {
     let merged = |a: &Statistics, b: &Statistics| -> Result<Statistics> {
         let mut items: Vec<Arc<dyn Statistic>> = Vec::with_capacity(a.items.len());
         for (left, right) in a.items.iter().zip(&b.items) {
-            let mut state = left.duplicate();
-            state.merge(right.as_ref())?;
-            items.push(Arc::from(state));
+            let state = guarded(|| {
+                let mut state = left.duplicate();
+                state.merge(right.as_ref())?;
+                Ok(state)
+            });
+            items.push(Arc::from(state.map_err(|e| e.in_statistic(left.key().to_string()))?));
         }
         Ok(Statistics { items })
     };
@@ -343,7 +367,10 @@ pub fn complements(folds: &[Statistics]) -> Result<Vec<Statistics>> {
             (Some(before), Some(after)) => merged(&prefix[before], after)?,
             (Some(before), None) => prefix[before].clone(),
             (None, Some(after)) => after.clone(),
-            (None, None) => Statistics { items: first.items.iter().map(|i| Arc::from(i.empty())).collect() },
+            (None, None) => {
+                let empty = first.items.iter().map(|i| empty_state(i.as_ref()).map(Arc::from));
+                Statistics { items: empty.collect::<Result<_>>()? }
+            }
         });
         suffix = Some(match &suffix {
             Some(after) => merged(&folds[fold], after)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Error, Estimator, FitContext, FitCost, Loaded, Model, Predicts, PresentClasses, Record, Registry,
     Result, Shape, Train,
-    parameter::{not_negative, positive},
+    parameter::{self, not_negative, positive},
     softmax,
 };
 use linfa::{DatasetBase, traits::Fit};
@@ -90,7 +90,7 @@ impl Estimator for GaussianNb {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, rows) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);
@@ -103,6 +103,10 @@ impl Estimator for GaussianNb {
             .map_err(refused(Self::KIND))?;
         // serde is the only public way to the fitted means and variances.
         let fitted = serde_json::to_value(&fitted).map_err(refused(Self::KIND))?;
+        let known = fitted["class_info"].as_object().is_some_and(|classes| classes.len() == present.len());
+        if !known {
+            return Err(Error::unsupported(format!("{}: linfa's classes cannot be read", Self::KIND)));
+        }
         let room = || Vec::with_capacity(present.len() * x.ncols());
         let (mut means, mut variances) = (room(), room());
         for code in 0..present.len() {
@@ -111,7 +115,10 @@ impl Estimator for GaussianNb {
                 let data = class[name]["data"].as_array().filter(|d| d.len() == x.ncols());
                 let data = data.and_then(|d| d.iter().map(|v| v.as_f64()).collect::<Option<Vec<f64>>>());
                 into.extend(data.ok_or_else(|| {
-                    Error::unsupported(format!("{}: linfa's {name} is not finite", Self::KIND))
+                    Error::unsupported(format!(
+                        "{}: linfa's {name} is not finite, or cannot be read",
+                        Self::KIND
+                    ))
                 })?);
             }
         }
@@ -157,7 +164,8 @@ fn sums_cost(train: Shape, n_classes: usize) -> FitCost {
 
 impl BernoulliNb {
     fn check(&self) -> Result<()> {
-        positive(Self::KIND, "alpha", self.alpha)
+        positive(Self::KIND, "alpha", self.alpha)?;
+        self.binarize.map_or(Ok(()), |limit| parameter::finite(Self::KIND, "binarize", limit))
     }
 }
 

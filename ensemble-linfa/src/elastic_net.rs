@@ -16,7 +16,7 @@ use ensemble_core::{
     AffineShape, BLOCK_ROWS, Convergence, Error, ErrorKind, FitCost, Fitted, LinearForm, LinearModel,
     MOMENTS, MergeFit, Moments, Registry, Result, Root, Shape, Statistic, StatisticContext, Statistics,
     elastic_net_gap,
-    parameter::{at_least, not_negative, zero_to_one},
+    parameter::{not_negative, rounds, zero_to_one},
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::{Array1, ArrayView1, Axis};
@@ -49,10 +49,7 @@ impl Descent {
     fn check(&self, kind: &str) -> Result<()> {
         not_negative(kind, "alpha", self.penalty)?;
         not_negative(kind, "tol", self.tol)?;
-        at_least(kind, "max_iter", self.max_iter, 1)?;
-        if u32::try_from(self.max_iter).is_err() {
-            return Err(Error::parameter(kind, "max_iter", self.max_iter, "at most 4294967295"));
-        }
+        rounds(kind, "max_iter", self.max_iter)?;
         zero_to_one(kind, "l1_ratio", self.l1_ratio)
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Error, Estimator, FitContext, FitCost, Model, Predicts, PresentClasses, Registry, Result, Shape,
     Train, on_stack,
-    parameter::{at_least, positive, share},
+    parameter::{between, members, share},
 };
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use rand_chacha::{
@@ -33,7 +33,7 @@ parameters! {
     /// lie between values of such rows. With fewer columns than all, a tree's columns are copied for as long as it grows, which
     /// `cost` declares; with `max_features=1` nothing is.
     RandomForestClassifier: Learner = "linfa.random_forest_classifier", "linfa-trees 0.8.1" {
-        n_estimators "n_estimators" ["ensemble_size"]: usize = 100, "100", "number of trees";
+        n_estimators "n_estimators" ["ensemble_size"]: usize = 100, "100", "number of trees, up to 100000";
         criterion "criterion" ["split_quality"]: Criterion = Criterion::Gini, "gini", "what a split lowers: gini or entropy";
         max_depth "max_depth" []: Option<usize> = None, "none", "most levels of splits; none for at most 256";
         min_samples_split "min_samples_split" ["min_weight_split"]: usize = 2, "2", "rows that a node needs to be split";
@@ -50,7 +50,7 @@ parameters! {
     ///
     /// As [`RandomForestClassifier`], with all columns for every tree by default: no row is copied then.
     BaggingClassifier: Learner = "linfa.bagging_classifier", "linfa-trees 0.8.1" {
-        n_estimators "n_estimators" ["ensemble_size"]: usize = 10, "10", "number of trees";
+        n_estimators "n_estimators" ["ensemble_size"]: usize = 10, "10", "number of trees, up to 100000";
         criterion "criterion" ["split_quality"]: Criterion = Criterion::Gini, "gini", "what a split lowers: gini or entropy";
         max_depth "max_depth" []: Option<usize> = None, "none", "most levels of splits; none for at most 256";
         min_samples_split "min_samples_split" ["min_weight_split"]: usize = 2, "2", "rows that a node needs to be split";
@@ -70,8 +70,8 @@ parameters! {
     /// copied. Weights are rounded to whole numbers that sum to 2^24, which linfa's `f32` sums hold exactly. Probabilities are
     /// those of scikit-learn's SAMME.
     AdaBoostClassifier: Learner = "linfa.ada_boost_classifier", "linfa-trees 0.8.1" {
-        n_estimators "n_estimators" []: usize = 50, "50", "most trees; fewer when one makes no error";
-        learning_rate "learning_rate" []: f64 = 1.0, "1.0", "factor on every tree's weight";
+        n_estimators "n_estimators" []: usize = 50, "50", "most trees, up to 100000; fewer when one makes no error";
+        learning_rate "learning_rate" []: f64 = 1.0, "1.0", "factor on every tree's weight, from 1e-6 to 10";
         criterion "criterion" ["split_quality"]: Criterion = Criterion::Gini, "gini", "what a split lowers: gini or entropy";
         max_depth "max_depth" []: Option<usize> = Some(1), "1", "most levels of splits; none for at most 256";
         min_samples_split "min_samples_split" ["min_weight_split"]: usize = 2, "2", "rows that a node needs to be split";
@@ -93,7 +93,7 @@ impl Bag {
     fn check(&self) -> Result<()> {
         let kind = self.growth.kind;
         self.growth.check()?;
-        at_least(kind, "n_estimators", self.n_estimators, 1)?;
+        members(kind, "n_estimators", self.n_estimators)?;
         share(kind, "max_samples", self.max_samples)?;
         share(kind, "max_features", self.max_features)
     }
@@ -115,14 +115,14 @@ impl Bag {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);
         }
         let (x, y) = views(train)?;
         self.growth.check_rows(x)?;
-        let labels = ordered_labels(&present, y.iter().copied());
+        let labels = ordered_labels(self.growth.kind, &present, y.iter().copied())?;
         let drawn = (x.nrows() as f64 * self.max_samples).ceil() as usize;
         let leaf = self.growth.min_samples_leaf as f32;
         let m = self.columns(x.ncols());
@@ -238,6 +238,9 @@ macro_rules! bagged {
 bagged!(RandomForestClassifier);
 bagged!(BaggingClassifier);
 
+/// A tree's weight stays below this times the logarithm of 2^24 rows and a thousand classes, whose exponential is finite.
+const MOST_RATE: f64 = 10.0;
+
 /// Rows that leave every one at least four units of weight.
 const BOOSTED_ROWS: usize = EXACT / 4;
 
@@ -248,8 +251,8 @@ impl AdaBoostClassifier {
 
     fn check(&self) -> Result<()> {
         self.growth().check()?;
-        at_least(Self::KIND, "n_estimators", self.n_estimators, 1)?;
-        positive(Self::KIND, "learning_rate", self.learning_rate)
+        members(Self::KIND, "n_estimators", self.n_estimators)?;
+        between(Self::KIND, "learning_rate", self.learning_rate, 1e-6, MOST_RATE)
     }
 
     fn boost(
@@ -260,7 +263,7 @@ impl AdaBoostClassifier {
     ) -> Result<(Vec<Tree>, Vec<f64>)> {
         let (n, k) = (x.nrows(), present.len());
         let growth = self.growth();
-        let labels = ordered_labels(present, y.iter().copied());
+        let labels = ordered_labels(Self::KIND, present, y.iter().copied())?;
         let codes: Vec<u16> = present.codes(y.iter().copied()).map(|c| c as u16).collect();
         let units = (EXACT - n) as f64;
         let leaf = match self.min_samples_leaf {
@@ -334,7 +337,7 @@ impl Estimator for AdaBoostClassifier {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);

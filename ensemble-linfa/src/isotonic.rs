@@ -107,6 +107,9 @@ impl Estimator for IsotonicRegression {
                 .ok_or_else(|| Error::unsupported(format!("{}: linfa's points cannot be read", Self::KIND)))
         };
         let (mut x, mut y) = (read("regressor")?, read("response")?);
+        if fitted.as_object().is_none_or(|fields| fields.len() != 2) || x.len() != y.len() {
+            return Err(Error::unsupported(format!("{}: linfa's points cannot be read", Self::KIND)));
+        }
         x.shrink_to_fit();
         y.shrink_to_fit();
         if !self.increasing {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, COLUMN_MOMENTS, ColumnMoments, Convergence, Error, Estimator, FitContext, FitCost, Loaded, Model,
     Predicts, PresentClasses, Record, Registry, Result, Shape, Statistic, Train,
-    parameter::{at_least, not_negative, positive},
+    parameter::{not_negative, positive, rounds},
     softmax, statistics_of,
 };
 use linfa::{DatasetBase, traits::Fit};
@@ -108,7 +108,7 @@ impl Problem {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>, multinomial: bool) -> Result<Arc<dyn Model>> {
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);
@@ -149,7 +149,7 @@ macro_rules! logistic {
                     not_negative(Self::KIND, "alpha", alpha)?;
                 }
                 positive(Self::KIND, "tol", self.tol)?;
-                at_least(Self::KIND, "max_iter", self.max_iter, 1)
+                rounds(Self::KIND, "max_iter", self.max_iter)
             }
         }
 

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, DenseTable, Error, Estimator, FitContext, FitCost, GatherFor, KeptRows, Loaded, MatMut, MatRef,
     Model, Order, Predicts, PresentClasses, Record, Registry, Result, Rows, Shape, Table, Train,
-    check_prediction,
+    check_predicted, check_prediction,
     distance::{Differences, check_queries, check_ranges, no_ranges, widen},
     gather, on_stack,
-    parameter::at_least,
+    parameter::{at_least, at_most_there_are},
 };
 use linfa_nn::{
     CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex,
@@ -72,8 +72,7 @@ parameters! {
     /// The mean target of the nearest training rows, found by linfa's indexes: scikit-learn's `KNeighborsRegressor`.
     ///
     /// The model reads the table's rows where they lie, one index per run; a table that is only borrowed is copied once, which the
-    /// ledger shows. Of rows at equal distance the first counts, whatever the index. Predictions are NaN for rows with values that
-    /// are not finite. Columns whose squares overflow (values beyond 1e150) or vanish (all within 1e-140 of each other, but not equal)
+    /// ledger shows. Of rows at equal distance the first counts, whatever the index. Columns whose squares overflow (values beyond 1e150) or vanish (all within 1e-140 of each other, but not equal)
     /// are refused; for the other metrics the bounds are 1e300 and 1e-290.
     ///
     /// Faults of linfa-nn 0.8.1 handled here: its k-d tree panics on rows in Fortran order, which are refused by a sentence or take
@@ -229,14 +228,7 @@ impl Search {
         say: Say,
     ) -> Result<Arc<dyn Model>> {
         let n = train.x().nrows();
-        if self.n_neighbors > n {
-            return Err(Error::parameter(
-                kind,
-                "n_neighbors",
-                self.n_neighbors,
-                format!("at most the training rows, which are {n}"),
-            ));
-        }
+        at_most_there_are(kind, "n_neighbors", self.n_neighbors, n, "training rows")?;
         let (source, target) = kept_rows(train, cx)?;
         Ok(Arc::new(NeighborsModel::new(kind, self.clone(), source, target, say)?))
     }
@@ -367,10 +359,6 @@ impl NeighborsModel {
     }
 
     fn predict_row(&self, query: &[f64], out: &mut [f64]) -> Result<()> {
-        if query.iter().any(|v| !v.is_finite()) {
-            out.fill(f64::NAN);
-            return Ok(());
-        }
         let found = self.nearest(query)?;
         let y = self.target.as_mat();
         let exact = found.first().is_some_and(|(d, _)| *d == 0.0);
@@ -498,6 +486,7 @@ impl Model for NeighborsModel {
             self.predict_row(&row, &mut said)?;
             said.iter().enumerate().for_each(|(c, v)| out.set(r, c, *v));
         }
+        check_predicted(out.as_ref())?;
         self.check_rows()
     }
 
@@ -546,6 +535,10 @@ macro_rules! neighbors {
 
             fn predicts(&self) -> Predicts {
                 $predicts
+            }
+
+            fn check_shape(&self, train: Shape) -> Result<()> {
+                at_most_there_are(Self::KIND, "n_neighbors", self.n_neighbors, train.nrows, "training rows")
             }
 
             fn cost(&self, train: Shape) -> FitCost {

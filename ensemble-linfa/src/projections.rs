@@ -7,6 +7,7 @@ use std::{
 
 use ensemble_core::{
     Access, Affine, Error, FitContext, FitCost, FittedTransform, Registry, Result, Shape, Train, Transformer,
+    parameter::{MOST_COMPONENTS, at_most_there_are, from_to},
 };
 use linfa::{
     DatasetBase,
@@ -31,7 +32,7 @@ parameters! {
     /// scales differ by 10^4 or more it may panic (`linfa-linalg`, `eigh.rs:327`), which is a sentence. It adds up the rows as they
     /// lie in memory, so that tables in C and in Fortran order differ in last bits.
     Pca: Transformer = "linfa.pca", "linfa-reduction 0.8.1" {
-        n_components "n_components" ["embedding_size"]: Option<usize> = None, "none", "columns that come out; none for all";
+        n_components "n_components" ["embedding_size"]: Option<usize> = None, "none", "columns that come out, no more than go in; none for all";
         whiten "whiten" []: bool = false, "false", "scale them to variance 1";
     }
 }
@@ -42,7 +43,7 @@ parameters! {
     /// linfa-reduction 0.8.1 draws with variance 1 / columns that go in, which shrinks distances; here, as in scikit-learn, it is 1 /
     /// columns that come out, so that distances stay.
     GaussianRandomProjection: Transformer = "linfa.gaussian_random_projection", "linfa-reduction 0.8.1" {
-        n_components "n_components" ["target_dim"]: Option<usize> = None, "none", "columns that come out; none for as many";
+        n_components "n_components" ["target_dim"]: Option<usize> = None, "none", "columns that come out, no more than go in; none for as many";
         random_state "random_state" []: u64 = 0, "0", "seed, mixed with the fit's own";
     }
 }
@@ -54,19 +55,25 @@ parameters! {
     /// linfa-reduction 0.8.1 gives its values the root of the columns, which stretches distances; here they are scaled as in
     /// scikit-learn, so that distances stay.
     SparseRandomProjection: Transformer = "linfa.sparse_random_projection", "linfa-reduction 0.8.1" {
-        n_components "n_components" ["target_dim"]: Option<usize> = None, "none", "columns that come out; none for as many";
+        n_components "n_components" ["target_dim"]: Option<usize> = None, "none", "columns that come out, no more than go in; none for as many";
         random_state "random_state" []: u64 = 0, "0", "seed, mixed with the fit's own";
     }
 }
 
 /// # Errors
-/// For none or more components than columns.
-fn check_components(kind: &str, wanted: Option<usize>, most: usize) -> Result<usize> {
-    let n = wanted.unwrap_or(most);
-    if n == 0 || n > most {
-        return Err(Error::parameter(kind, "n_components", n, format!("1 to {most} here")));
-    }
-    Ok(n)
+/// For none, or more components than are ever made.
+fn check_components(kind: &str, wanted: Option<usize>) -> Result<()> {
+    wanted.map_or(Ok(()), |n| from_to(kind, "n_components", n, 1, MOST_COMPONENTS))
+}
+
+/// The components of rows of `ncols` columns.
+///
+/// # Errors
+/// For more components than columns.
+fn components_of(kind: &str, wanted: Option<usize>, ncols: usize) -> Result<usize> {
+    check_components(kind, wanted)?;
+    let n = wanted.unwrap_or(ncols);
+    at_most_there_are(kind, "n_components", n, ncols, "columns").map(|()| n)
 }
 
 /// x -> A'(x - shift), `a` with a row per column that goes in.
@@ -78,8 +85,19 @@ fn map(kind: &str, shift: Vec<f64>, a: ArrayView2<'_, f64>, factor: f64) -> Resu
 }
 
 impl Pca {
+    fn components(&self, Shape { nrows, ncols }: Shape) -> Result<usize> {
+        let k = components_of(Self::KIND, self.n_components, ncols)?;
+        if nrows > k {
+            return Ok(k);
+        }
+        Err(Error::unsupported(format!(
+            "{}: {nrows} rows have fewer than {k} components; give n_components",
+            Self::KIND
+        )))
+    }
+
     fn check(&self) -> Result<()> {
-        check_components(Self::KIND, self.n_components, usize::MAX).map(|_| ())
+        check_components(Self::KIND, self.n_components)
     }
 }
 
@@ -90,6 +108,10 @@ impl Transformer for Pca {
 
     fn access(&self) -> Access {
         Access::Contiguous(None)
+    }
+
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        self.components(train).map(|_| ())
     }
 
     fn cost(&self, train: Shape) -> FitCost {
@@ -107,14 +129,7 @@ impl Transformer for Pca {
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         let (x, y) = training_views(train)?;
-        let k = check_components(Self::KIND, self.n_components, x.ncols())?;
-        if x.nrows() <= k {
-            return Err(Error::unsupported(format!(
-                "{}: {} rows have fewer than {k} components; give n_components",
-                Self::KIND,
-                x.nrows()
-            )));
-        }
+        let k = self.components(train.shape())?;
         let params = linfa_reduction::Pca::params(k).whiten(self.whiten);
         let rows = DatasetBase::new(x, y);
         // Whether the solver meets a NaN of its own making cannot be told from the rows.
@@ -155,7 +170,7 @@ macro_rules! random_projection {
     ($name:ident, $linfa:ident, $factor:expr) => {
         impl $name {
             fn check(&self) -> Result<()> {
-                check_components(Self::KIND, self.n_components, usize::MAX).map(|_| ())
+                check_components(Self::KIND, self.n_components)
             }
         }
 
@@ -166,6 +181,10 @@ macro_rules! random_projection {
 
             fn access(&self) -> Access {
                 Access::Segments
+            }
+
+            fn check_shape(&self, train: Shape) -> Result<()> {
+                components_of(Self::KIND, self.n_components, train.ncols).map(|_| ())
             }
 
             fn cost(&self, train: Shape) -> FitCost {
@@ -182,9 +201,9 @@ macro_rules! random_projection {
             }
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
-                train.check_finite()?;
+                train.check_magnitudes()?;
                 let p = train.x().ncols();
-                let k = check_components(Self::KIND, self.n_components, p)?;
+                let k = components_of(Self::KIND, self.n_components, p)?;
                 let random = ChaCha8Rng::seed_from_u64(cx.seed_with(self.random_state));
                 // linfa reads no rows but their number and width: the rows of the identity say as much, and their images are the map.
                 let identity = Array2::<f64>::eye(p);

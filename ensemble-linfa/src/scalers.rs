@@ -5,7 +5,7 @@ use std::sync::Arc;
 pub use ensemble_core::Norm;
 use ensemble_core::{
     Access, Affine, Error, FitContext, FitCost, FittedTransform, Noise, Registry, Result, RowScaler, Shape,
-    Train, Transformer,
+    Train, Transformer, parameter::range,
 };
 use linfa::{DatasetBase, traits::Fit};
 use linfa_preprocessing::{
@@ -173,12 +173,7 @@ impl MaxAbsScaler {
 
 impl MinMaxScaler {
     fn check(&self) -> Result<()> {
-        let (min, max) = (self.feature_range_min, self.feature_range_max);
-        if min < max && min.is_finite() && max.is_finite() {
-            return Ok(());
-        }
-        let want = format!("a finite number below feature_range_max={max}");
-        Err(Error::parameter(Self::KIND, "feature_range_min", min, want))
+        range(Self::KIND, "feature_range", self.feature_range_min, self.feature_range_max)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Convergence, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Predicts,
     PresentClasses, Record, Registry, Result, Shape, Train,
-    parameter::{self, not_negative, positive},
+    parameter::{self, between, from_to, positive},
 };
 use linfa::{
     DatasetBase, ParamGuard,
@@ -13,7 +13,7 @@ use linfa::{
     traits::Fit,
 };
 use linfa_svm::SvmParams;
-use ndarray::{Array1, ArrayView2};
+use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use crate::{
     parameters::{Value, parameters, words},
@@ -67,9 +67,9 @@ parameters! {
         c "C" ["c"]: f64 = 1.0, "1.0", "weight of the errors";
         epsilon "epsilon" ["loss_eps"]: f64 = 0.1, "0.1", "errors up to this are none";
         gamma "gamma" []: Gamma = Gamma::Scale, "scale", "of rbf and poly: a number, scale or auto";
-        degree "degree" []: usize = 3, "3", "of poly";
+        degree "degree" []: usize = 3, "3", "of poly, up to 100";
         coef0 "coef0" []: f64 = 0.0, "0.0", "of poly";
-        tol "tol" ["eps"]: f64 = 1e-3, "1e-3", "violation of optimality to stop at";
+        tol "tol" ["eps"]: f64 = 1e-3, "1e-3", "violation of optimality to stop at, 1e-9 or more";
     }
 }
 
@@ -86,9 +86,9 @@ parameters! {
         kernel "kernel" []: KernelKind = KernelKind::Rbf, "rbf", "linear, rbf or poly";
         c "C" ["c"]: f64 = 1.0, "1.0", "weight of the errors";
         gamma "gamma" []: Gamma = Gamma::Scale, "scale", "of rbf and poly: a number, scale or auto";
-        degree "degree" []: usize = 3, "3", "of poly";
+        degree "degree" []: usize = 3, "3", "of poly, up to 100";
         coef0 "coef0" []: f64 = 0.0, "0.0", "of poly";
-        tol "tol" ["eps"]: f64 = 1e-3, "1e-3", "violation of optimality to stop at";
+        tol "tol" ["eps"]: f64 = 1e-3, "1e-3", "violation of optimality to stop at, 1e-9 or more";
         probability "probability" []: bool = true, "true", "probabilities by Platt scaling, or votes";
     }
 }
@@ -282,6 +282,20 @@ fn ended(said: &str) -> Option<Convergence> {
     }
 }
 
+/// That linfa's solver can come to an end: its sums hold about `c` times the greatest likeness, whose last digit must lie below `tol`.
+/// Otherwise rounding keeps it from stopping before ten million steps.
+fn check_digits(kind: &str, kernel: Kernel, c: f64, tol: f64, x: ArrayView2<'_, f64>) -> Result<()> {
+    let own = |row: ArrayView1<'_, f64>| kernel.of(&row.to_vec(), row.iter()).abs();
+    let greatest = x.rows().into_iter().map(own).fold(0.0, f64::max);
+    if c * greatest * f64::EPSILON <= 10.0 * tol {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "{kind}: rows are alike up to {greatest:e}, and times C that leaves no digits for tol={tol:e}; scale the columns first, or \
+         lower C, gamma or coef0"
+    )))
+}
+
 /// The kernel, linfa's vectors of one value a row (two for a regression), and support vectors: its copy and ours.
 fn cost(train: Shape, vectors: usize, machines: usize) -> FitCost {
     let Shape { nrows: n, ncols: p } = train;
@@ -297,17 +311,18 @@ fn n_machines(n_classes: usize) -> usize {
     if n_classes == 2 { 1 } else { n_classes }
 }
 
+/// What rounding lets linfa's solver reach. Below it, it makes the ten million steps that it ends after, of n operations each.
+const LEAST_TOL: f64 = 1e-9;
+
 macro_rules! common_checks {
     ($own:expr) => {
         positive(Self::KIND, "C", $own.c)?;
-        positive(Self::KIND, "tol", $own.tol)?;
+        between(Self::KIND, "tol", $own.tol, LEAST_TOL, 1e150)?;
         if let Gamma::Value(gamma) = $own.gamma {
             positive(Self::KIND, "gamma", gamma)?;
         }
         parameter::finite(Self::KIND, "coef0", $own.coef0)?;
-        if $own.degree > 100 {
-            return Err(Error::parameter(Self::KIND, "degree", $own.degree, "at most 100"));
-        }
+        from_to(Self::KIND, "degree", $own.degree, 0, 100)?;
     };
 }
 
@@ -336,6 +351,7 @@ impl Estimator for Svr {
         self.check()?;
         let (x, y) = training_views(train)?;
         let (kernel, factor) = Kernel::new(self.kernel, self.gamma, self.degree, self.coef0, x);
+        check_digits(Self::KIND, kernel, self.c * factor, self.tol, x)?;
         let params = kernel.set(SvmParams::<f64, f64>::new().eps(self.tol));
         let fitted = params
             .c_svr(self.c * factor, Some(self.epsilon))
@@ -369,7 +385,7 @@ impl Estimator for Svr {
 impl Svc {
     fn check(&self) -> Result<()> {
         common_checks!(self);
-        not_negative(Self::KIND, "C", self.c)
+        Ok(())
     }
 
     /// The machine that tells rows whose label is true, and its Platt coefficients.
@@ -429,13 +445,14 @@ impl Estimator for Svc {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);
         }
         let (x, y) = views(train)?;
         let (kernel, factor) = Kernel::new(self.kernel, self.gamma, self.degree, self.coef0, x);
+        check_digits(Self::KIND, kernel, self.c * factor, self.tol, x)?;
         // Two classes need one machine, for the second.
         let firsts = if present.len() == 2 { 1..2 } else { 0..present.len() };
         let (mut machines, mut platt) = (Vec::new(), Vec::new());

@@ -7,8 +7,9 @@
 
 use std::{
     cell::RefCell,
+    collections::{BTreeSet, HashMap},
     hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ensemble_core::{
@@ -231,6 +232,42 @@ struct Lengths {
 
 /// Maps that a node's search for a split goes back and forth between, and room for chance.
 const MAPS: usize = 8;
+
+/// That this program's maps keep labels of `of` classes in the labels' order, as linfa makes and fills them: the trick stands on how
+/// the standard library's maps are built, which is nobody's promise. Tried once per number of classes.
+///
+/// # Errors
+/// When they do not: trees would differ from run to run.
+fn check_order(kind: &str, of: usize) -> Result<()> {
+    static KEPT: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.contains(&of) || keep_order(of, |code| OrderedLabel::new(code, of)) {
+        kept.insert(of);
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "{kind}: this program was built with a standard library whose maps keep {of} classes in no fixed order, and linfa's trees \
+         would differ from run to run; use smartcore.decision_tree_classifier or smartcore.random_forest_classifier"
+    )))
+}
+
+/// Whether maps from labels to weights are in the labels' order, whatever the map's key and however they came to be filled.
+fn keep_order<L: Ord + Hash + Copy>(of: usize, label: impl Fn(usize) -> L) -> bool {
+    let orders: [&dyn Fn(usize) -> usize; 3] = [&|i| i, &|i| of - 1 - i, &|i| (i * 7 + 3) % of];
+    // Few classes are in order by chance more often.
+    let keys = if of < 50 { 8 } else { 1 };
+    orders.iter().cycle().take(3 * keys).all(|order| {
+        let mut grown: HashMap<L, f32> = HashMap::new();
+        for i in 0..of {
+            *grown.entry(label(order(i))).or_insert(0.0) += 1.0;
+            // A tree looks at every state on the way; the greater ones at fewer.
+            if (of < 50 || i % 97 == 0 || i + 1 == of) && !grown.keys().is_sorted() {
+                return false;
+            }
+        }
+        grown.clone().keys().is_sorted()
+    })
+}
 
 thread_local! {
     /// Searching for the bytes takes some tens of trials; a map is asked for the same labels once per row.
@@ -497,8 +534,16 @@ impl RowModel for TreesModel {
 }
 
 /// Labels of training rows that linfa's maps keep in order.
-pub(crate) fn ordered_labels(present: &PresentClasses, y: impl Iterator<Item = f64>) -> Array1<OrderedLabel> {
-    present.codes(y).map(|code| OrderedLabel::new(code, present.len())).collect()
+///
+/// # Errors
+/// When this program's maps do not.
+pub(crate) fn ordered_labels(
+    kind: &str,
+    present: &PresentClasses,
+    y: impl Iterator<Item = f64>,
+) -> Result<Array1<OrderedLabel>> {
+    check_order(kind, present.len())?;
+    Ok(present.codes(y).map(|code| OrderedLabel::new(code, present.len())).collect())
 }
 
 impl DecisionTreeClassifier {
@@ -547,14 +592,14 @@ impl Estimator for DecisionTreeClassifier {
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let growth = self.growth();
         growth.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);
         }
         let (x, y) = views(train)?;
         growth.check_rows(x)?;
-        let labels = ordered_labels(&present, y.iter().copied());
+        let labels = ordered_labels(Self::KIND, &present, y.iter().copied())?;
         let leaf = self.min_samples_leaf as f32;
         let tree = on_stack(DEEP, || growth.grow(x, &labels, None, leaf, None))?;
         let (n_inputs, weights) = (x.ncols(), vec![1.0]);
@@ -571,9 +616,17 @@ pub(crate) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
+
+    #[test]
+    fn maps_that_keep_no_order_are_noticed() {
+        // Plain numbers hash anyhow: that all of these maps are in order has a chance of 1 in 10^20.
+        for of in [3, 5, 40, 300] {
+            assert!(!keep_order(of, |code| code), "{of} classes");
+            assert!(keep_order(of, |code| OrderedLabel::new(code, of)), "{of} classes");
+        }
+        assert!(check_order("it", 5).is_ok() && check_order("it", 5).is_ok());
+    }
 
     #[test]
     fn maps_of_ordered_labels_are_in_one_order_whatever_their_keys() {

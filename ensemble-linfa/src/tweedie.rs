@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Convergence, Error, Estimator, FitContext, FitCost, LinearModel, Loaded, Model, Record, Registry,
     Result, Shape, Train,
-    parameter::{at_least, not_negative, positive},
+    parameter::{not_negative, positive, rounds},
 };
 use linfa::{DatasetBase, traits::Fit};
 use ndarray::{Array1, ArrayView1, ArrayView2};
@@ -64,7 +64,7 @@ parameters! {
     /// identity link is offered for power 0 alone. It tells nothing of its end, so that convergence is judged by the slope left.
     /// It adds up the rows as they lie in memory, so that tables in C and in Fortran order differ in last bits.
     TweedieRegressor: Learner = "linfa.tweedie_regressor", "linfa-linear 0.8.1" {
-        power "power" []: f64 = 0.0, "0", "power of the mean that the variance goes with; not between 0 and 1";
+        power "power" []: f64 = 0.0, "0", "power of the mean that the variance goes with: -100 to 0, or 1 to 100";
         alpha "alpha" []: f64 = 1.0, "1.0", "weight of the squared coefficients";
         fit_intercept "fit_intercept" []: bool = true, "true", "whether to fit an intercept";
         link "link" []: Link = Link::Auto, "auto", "auto, identity, log or logit";
@@ -84,9 +84,14 @@ impl TweedieRegressor {
     fn check(&self) -> Result<()> {
         not_negative(Self::KIND, "alpha", self.alpha)?;
         positive(Self::KIND, "tol", self.tol)?;
-        at_least(Self::KIND, "max_iter", self.max_iter, 1)?;
-        if !self.power.is_finite() || (self.power > 0.0 && self.power < 1.0) {
-            return Err(Error::parameter(Self::KIND, "power", self.power, "0 or less, or 1 or more"));
+        rounds(Self::KIND, "max_iter", self.max_iter)?;
+        if !(self.power.abs() <= 100.0) || (self.power > 0.0 && self.power < 1.0) {
+            return Err(Error::parameter(
+                Self::KIND,
+                "power",
+                self.power,
+                "from -100 to 0, or from 1 to 100",
+            ));
         }
         if self.link_used() == Link::Identity && self.power != 0.0 {
             return Err(Error::parameter(

@@ -1,7 +1,7 @@
 //! The edge to linfa: its views over the table's own memory, its errors as ours, what comes back checked.
 
 use ensemble_core::{
-    Convergence, Error, MatMut, MatRef, Model, Order, Record, Result, Train, check_prediction,
+    Convergence, Error, ErrorKind, MatMut, MatRef, Model, Order, Record, Result, Train, check_prediction,
 };
 use ndarray::{ArrayView1, ArrayView2, ShapeBuilder};
 
@@ -29,12 +29,12 @@ pub(crate) fn views<'a>(train: &Train<'a>) -> Result<(ArrayView2<'a, f64>, Array
     Ok((array_view(train.contiguous_x()?)?, ArrayView1::from(train.contiguous_y()?)))
 }
 
-/// [`views`] of rows that are there and finite.
+/// [`views`] of rows that are there, and hold numbers that linfa can compute with.
 ///
 /// # Errors
-/// For rows that are none, not finite, or several runs.
+/// For rows that are none, or several runs; for a value that is not finite, or beyond [`ensemble_core::GREATEST`].
 pub(crate) fn training_views<'a>(train: &Train<'a>) -> Result<(ArrayView2<'a, f64>, ArrayView1<'a, f64>)> {
-    train.check_finite()?;
+    train.check_magnitudes()?;
     views(train)
 }
 
@@ -98,6 +98,9 @@ impl<M: RowModel> Model for ByRow<M> {
                 }
             };
             self.0.predict_row(row, &mut values);
+            if let Some(column) = values.iter().position(|v| !v.is_finite()) {
+                return Err(ErrorKind::Prediction { row: r, column, value: values[column] }.into());
+            }
             for (c, value) in values.iter().enumerate() {
                 out.set(r, c, *value);
             }

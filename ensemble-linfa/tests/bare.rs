@@ -747,8 +747,12 @@ mod neighbors {
         let out = predict(&*model, c_order(&x, N, P));
         let right = decided(&out, 3).iter().zip(&y).filter(|(a, b)| **a == **b as usize).count();
         assert!(right > N * 8 / 10, "{right}");
-        let odd = predict(&*model, c_order(&[f64::NAN, 0.0, 0.0, 0.0], 1, P));
-        assert!(odd.iter().all(|v| v.is_nan()));
+        for odd in [f64::NAN, f64::INFINITY, 1e200] {
+            let row = [odd, 0.0, 0.0, 0.0];
+            let mut values = [0.0; 3];
+            let out = ensemble_core::MatMut::new(&mut values, 1, 3, Order::C).unwrap();
+            assert!(model.predict_into(c_order(&row, 1, P), out).is_err(), "{odd}");
+        }
     }
 }
 

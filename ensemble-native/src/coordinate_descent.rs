@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    AffineShape, Built, Convergence, Error, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Params,
-    Registry, Result, Statistic, StatisticContext, Statistics,
+    AffineShape, Built, Convergence, Fitted, Kind, MOMENTS, MergeFit, Moments, Parameter, Params, Registry,
+    Result, Statistic, StatisticContext, Statistics,
+    parameter::{rounds, zero_to_one},
 };
 
 use crate::{
@@ -34,13 +35,8 @@ impl Descent {
     fn check(&self, kind: &str) -> Result<()> {
         not_negative(kind, "alpha", self.alpha)?;
         not_negative(kind, "tol", self.tol)?;
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter(kind, "l1_ratio", self.l1_ratio, "a number from 0 to 1"));
-        }
-        if self.max_iter == 0 {
-            return Err(Error::parameter(kind, "max_iter", self.max_iter, "a whole number, 1 or more"));
-        }
-        Ok(())
+        zero_to_one(kind, "l1_ratio", self.l1_ratio)?;
+        rounds(kind, "max_iter", self.max_iter)
     }
 
     fn from_params(params: &Params, l1_ratio: f64) -> Result<Self> {

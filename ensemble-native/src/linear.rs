@@ -360,14 +360,7 @@ impl Default for Ridge {
     }
 }
 
-/// # Errors
-/// When `value` is negative, infinite or NaN.
-pub(crate) fn not_negative(kind: &str, name: &str, value: f64) -> Result<()> {
-    if value >= 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, name, value, "a finite number, 0 or more"))
-}
+pub(crate) use ensemble_core::parameter::not_negative;
 
 linear_estimator!(Ridge, |train| product_cost(train, 2));
 

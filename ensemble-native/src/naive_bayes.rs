@@ -6,7 +6,7 @@ use ensemble_core::{
     Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, ColumnMoments, Error, ErrorKind, Estimator,
     FitContext, FitCost, Fitted, Kind, Loaded, MatMut, MatRef, MergeFit, Model, Order, Parameter, Predicts,
     Record, Registry, Result, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
-    check_prediction, fit_by_merging, parameter::not_negative, same_type,
+    check_predicted, check_prediction, fit_by_merging, parameter::not_negative, same_type,
 };
 
 const CLASS_MOMENTS: StatisticKey = StatisticKey::new("class_moments");
@@ -297,7 +297,8 @@ impl Model for GaussianNbModel {
                 out.set(row, c, (log - most).exp() / total);
             }
         }
-        Ok(())
+        // Of rows so far away that every density vanishes, nothing is known.
+        check_predicted(out.as_ref())
     }
 
     fn bytes(&self) -> u64 {

@@ -22,7 +22,9 @@ use ensemble_core::{
     Record, Registry, Result, Rows, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train,
     check_prediction,
     distance::{Differences, check_queries, check_ranges, no_ranges, widen},
-    fit_by_merging, same_type,
+    fit_by_merging,
+    parameter::{at_least, at_most_there_are},
+    same_type,
 };
 use rayon::prelude::*;
 
@@ -194,7 +196,8 @@ impl KNeighborsRegressor {
     }
 
     fn neighbors(&self) -> Result<NonZero<usize>> {
-        NonZero::new(self.n_neighbors).ok_or_else(|| Error::parameter(KIND, "n_neighbors", 0, "1 or more"))
+        at_least(KIND, "n_neighbors", self.n_neighbors, 1)?;
+        Ok(NonZero::new(self.n_neighbors).expect("at least 1"))
     }
 
     /// The state to answer from. Where other learners' trees are at hand too, those in the columns' own units serve a bare
@@ -224,6 +227,10 @@ impl Estimator for KNeighborsRegressor {
 
     fn access(&self) -> Access {
         Access::Merge
+    }
+
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        at_most_there_are(KIND, "n_neighbors", self.n_neighbors, train.nrows, "training rows")
     }
 
     fn cost(&self, train: Shape) -> FitCost {

@@ -7,7 +7,7 @@ use ensemble_core::{
     Access, Affine, AffineShape, BLOCK_ROWS, Block, Built, COLUMN_MOMENTS, ColumnMoments, EXTREMA, Error,
     ErrorKind, Extrema, FitContext, FitCost, FittedTransform, Kind, MergeTransform, Parameter, Registry,
     Result, RowScaler, Shape, Statistic, StatisticContext, StatisticKey, Statistics, Train, Transformer,
-    fit_transform_by_merging, same_type,
+    fit_transform_by_merging, parameter::range, same_type,
 };
 
 /// Bytes of a fit from O(p) statistics: states along the tree of blocks, and the map.
@@ -169,11 +169,7 @@ impl MinMaxScaler {
     }
 
     fn check(&self) -> Result<()> {
-        if self.min < self.max && self.min.is_finite() && self.max.is_finite() {
-            return Ok(());
-        }
-        let want = format!("a finite number below feature_range_max={}", self.max);
-        Err(Error::parameter(Self::KIND, "feature_range_min", self.min, want))
+        range(Self::KIND, "feature_range", self.min, self.max)
     }
 
     fn map(&self, statistics: &Statistics) -> Result<Affine> {

@@ -565,16 +565,15 @@ fn bad_parameters_and_tables_are_errors() {
 }
 
 #[test]
-fn rows_that_are_not_finite_predict_nan_and_leave_the_others_alone() {
+fn rows_that_are_not_finite_are_refused_by_row_and_column() {
     for p in [2, 20] {
         let data = cases(300, p, 8).swap_remove(0).1;
         let model = fit(&KNeighborsRegressor::new(), &data, Order::C).unwrap();
         let mut queries = Random(1).values(3 * p);
-        let clean = predict(model.as_ref(), &queries);
         queries[p] = f64::NAN;
-        let got = predict(model.as_ref(), &queries);
-        assert!(got[1].is_nan());
-        assert_eq!((got[0], got[2]), (clean[0], clean[2]));
+        let x = MatRef::new(&queries, 3, p, Order::C).unwrap();
+        let error = model.predict_into(x, MatMut::column_vector(&mut [0.0; 3])).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NotFinite { row: 1, column: 0, .. }), "{error}");
     }
 }
 

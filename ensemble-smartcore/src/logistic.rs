@@ -96,7 +96,7 @@ impl Estimator for LogisticRegression {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         not_negative(Self::KIND, "alpha", self.alpha)?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Built, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model, Parameter,
-    Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
-    parameter::not_negative, softmax,
+    Access, Built, Error, Estimator, FitContext, FitCost, GREATEST, Kind, Loaded, MatMut, MatRef, Model,
+    Parameter, Predicts, PresentClasses, Record, Registry, Result, Shape, Train, check_prediction,
+    parameter::{between, finite, not_negative},
+    softmax,
 };
 use smartcore::{
     linalg::basic::matrix::DenseMatrix,
@@ -310,7 +311,7 @@ macro_rules! naive_bayes {
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
-                train.check_finite()?;
+                train.check_magnitudes()?;
                 let (present, counts) = PresentClasses::of(train, cx)?;
                 if let Some(model) = present.certain(train.shape().ncols) {
                     return Ok(model);
@@ -434,10 +435,7 @@ const ALPHA: Parameter = Parameter::new("alpha", "1.0", "additive smoothing, abo
 const LEAST_ALPHA: f64 = 1e-10;
 
 fn check_alpha(kind: &str, alpha: f64) -> Result<()> {
-    if alpha >= LEAST_ALPHA && alpha.is_finite() {
-        return Ok(());
-    }
-    Err(Error::parameter(kind, "alpha", alpha, "a finite number, 1e-10 or more"))
+    between(kind, "alpha", alpha, LEAST_ALPHA, GREATEST)
 }
 
 macro_rules! smoothed {
@@ -492,10 +490,8 @@ impl BernoulliNb {
     fn check(&self) -> Result<()> {
         check_alpha(Self::KIND, self.alpha)?;
         match self.binarize {
-            Some(threshold) if !threshold.is_finite() => {
-                Err(Error::parameter(Self::KIND, "binarize", threshold, "a finite number, or none"))
-            }
-            _ => Ok(()),
+            Some(threshold) => finite(Self::KIND, "binarize", threshold),
+            None => Ok(()),
         }
     }
 

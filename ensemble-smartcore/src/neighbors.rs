@@ -11,7 +11,7 @@ use ensemble_core::{
     Rows, Shape, Table, Train, check_prediction,
     distance::{Differences, check_queries, check_ranges, no_ranges, widen},
     on_stack,
-    parameter::at_least,
+    parameter::{at_least, at_most_there_are, between},
 };
 use smartcore::{
     algorithm::neighbour::{cover_tree::CoverTree, linear_search::LinearKNNSearch},
@@ -124,10 +124,7 @@ impl NeighborMetric {
     }
 
     fn check(self, kind: &str) -> Result<()> {
-        if self.order() >= 1.0 && self.order().is_finite() {
-            return Ok(());
-        }
-        Err(Error::parameter(kind, "p", self.order(), "a finite number, 1 or more"))
+        between(kind, "p", self.order(), 1.0, 100.0)
     }
 
     /// The distance of two rows of `n` values, given by their differences. Sums run in four lanes, in one order for all.
@@ -508,10 +505,6 @@ impl Model for NeighborsModel {
         let mut query = Point::Query(values.clone().into());
         for row in 0..x.nrows() {
             x.copy_row_into(row, &mut values);
-            if let Some(column) = values.iter().position(|v| !v.is_finite()) {
-                let table = "rows to predict".into();
-                return Err(ErrorKind::NotFinite { table, row, column, value: values[column] }.into());
-            }
             if let Point::Query(slots) = &mut query {
                 slots.copy_from_slice(&values);
             }
@@ -637,6 +630,11 @@ impl Estimator for KNeighborsRegressor {
         Access::Segments
     }
 
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        let k = self.neighborhood.n_neighbors;
+        at_most_there_are(Self::KIND, "n_neighbors", k, train.nrows, "training rows")
+    }
+
     fn cost(&self, train: Shape) -> FitCost {
         self.neighborhood.cost(Self::KIND, train)
     }
@@ -676,6 +674,11 @@ impl Estimator for KNeighborsClassifier {
         Access::Segments
     }
 
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        let k = self.neighborhood.n_neighbors;
+        at_most_there_are(Self::KIND, "n_neighbors", k, train.nrows, "training rows")
+    }
+
     fn cost(&self, train: Shape) -> FitCost {
         self.neighborhood.cost(Self::KIND, train)
     }
@@ -705,7 +708,7 @@ pub(crate) fn register(registry: &mut Registry) {
         Parameter::new("weights", "uniform", "uniform, or distance: by its inverse").or(&["weight"]),
         Parameter::new("algorithm", "linear", "linear or cover_tree"),
         Parameter::new("metric", "minkowski", "minkowski, euclidean or manhattan"),
-        Parameter::new("p", "2", "order of the Minkowski metric, 1 or more"),
+        Parameter::new("p", "2", "order of the Minkowski metric, 1 to 100"),
     ];
     registry.add_kind(Kind {
         name: KNeighborsRegressor::KIND,

@@ -52,10 +52,30 @@ impl Nodes {
             ..Collector::default()
         };
         model.serialize(&mut collector)?;
-        if collector.found.roots.is_empty() {
-            return Err(ser::Error::custom("no tree in it"));
-        }
+        collector.found.check()?;
         Ok(collector.found)
+    }
+
+    /// That every tree is one: all its nodes but the root are the child of a node before them.
+    fn check(&self) -> Result<(), NotTrees> {
+        if self.roots.is_empty() {
+            return Err(odd("no tree in it"));
+        }
+        let ends = self.roots.iter().skip(1).copied().chain([self.nodes.len() as u32]);
+        for (root, end) in self.roots.iter().copied().zip(ends) {
+            let nodes = self.nodes.get(root as usize..end as usize).unwrap_or_default();
+            let mut splits = 0;
+            for (at, node) in (root..).zip(nodes).filter(|(_, node)| node.feature != Node::LEAF) {
+                splits += 1;
+                if node.yes == node.no || [node.yes, node.no].iter().any(|c| *c <= at || *c >= end) {
+                    return Err(odd("children outside their tree"));
+                }
+            }
+            if nodes.len() != 2 * splits + 1 {
+                return Err(odd(format!("a tree of {} nodes and {splits} splits", nodes.len())));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -97,19 +117,6 @@ enum Seen {
     Other,
 }
 
-impl Seen {
-    fn number(self) -> Option<f64> {
-        match self {
-            Seen::Number(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    fn index(self) -> Option<usize> {
-        self.number().map(|v| v as usize)
-    }
-}
-
 /// A structure that is not what smartcore 0.7's trees are.
 #[derive(Debug)]
 pub(crate) struct NotTrees(String);
@@ -128,15 +135,15 @@ impl ser::Error for NotTrees {
     }
 }
 
-/// The fields of one struct, as they come.
+/// The fields of one struct, as they come; `None` for those that have not.
 struct Fields<'a> {
     into: &'a mut Collector,
     what: What,
-    output: Seen,
-    feature: Seen,
-    threshold: Seen,
-    yes: Seen,
-    no: Seen,
+    output: Option<Seen>,
+    feature: Option<Seen>,
+    threshold: Option<Seen>,
+    yes: Option<Seen>,
+    no: Option<Seen>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -148,6 +155,10 @@ enum What {
     Other,
 }
 
+/// Fields of nodes that say nothing about where rows go.
+const PASSED_OVER: [&str; 7] =
+    ["n_node_samples", "split_score", "impurity", "_phantom_tx", "_phantom_ty", "_phantom_x", "_phantom_y"];
+
 impl SerializeStruct for Fields<'_> {
     type Ok = Seen;
     type Error = NotTrees;
@@ -158,42 +169,56 @@ impl SerializeStruct for Fields<'_> {
         value: &T,
     ) -> Result<(), NotTrees> {
         let seen = value.serialize(&mut *self.into)?;
-        match key {
-            "output" | "value" => self.output = seen,
-            "split_feature" | "split_feature_idx" => self.feature = seen,
-            "split_value" | "threshold" => self.threshold = seen,
-            "true_child" | "left" => self.yes = seen,
-            "false_child" | "right" => self.no = seen,
-            _ => {}
+        let field = match key {
+            _ if self.what == What::Other => return Ok(()),
+            "output" | "value" => &mut self.output,
+            "split_feature" | "split_feature_idx" => &mut self.feature,
+            "split_value" | "threshold" => &mut self.threshold,
+            "true_child" | "left" => &mut self.yes,
+            "false_child" | "right" => &mut self.no,
+            _ if PASSED_OVER.contains(&key) => return Ok(()),
+            _ => return Err(odd(format!("a node with a field '{key}'"))),
+        };
+        match field.replace(seen) {
+            None => Ok(()),
+            Some(_) => Err(odd(format!("a node with two fields like '{key}'"))),
         }
-        Ok(())
+    }
+
+    fn skip_field(&mut self, key: &'static str) -> Result<(), NotTrees> {
+        if self.what == What::Other { Ok(()) } else { Err(odd(format!("a node without its field '{key}'"))) }
     }
 
     fn end(self) -> Result<Seen, NotTrees> {
-        let odd = |what: &str| -> NotTrees { ser::Error::custom(what) };
         if self.what == What::Other {
             return Ok(Seen::Other);
         }
         let base = self.into.base;
-        let child = |seen: Seen| match (self.what, seen) {
-            (What::Listed, Seen::Number(at)) => u32::try_from(base + at as usize).ok(),
-            (What::Nested(_), Seen::Subtree(at)) => Some(at),
-            _ => None,
+        let number = |seen: Option<Seen>, what: &str| match seen {
+            Some(Seen::Number(value)) => Ok(value),
+            _ => Err(odd(format!("a node without {what}"))),
         };
-        let value = self.output.number().ok_or_else(|| odd("a node without a value"))?;
-        let node = match (child(self.yes), child(self.no)) {
+        let child = |seen: Option<Seen>| match (self.what, seen) {
+            (_, Some(Seen::Nothing)) => Ok(None),
+            (What::Listed, Some(Seen::Number(at))) => {
+                let at = whole(at).and_then(|at| u32::try_from(base + at as usize).ok());
+                at.map(Some).ok_or_else(|| odd("a child that is no place of a list"))
+            }
+            (What::Nested(_), Some(Seen::Subtree(at))) => Ok(Some(at)),
+            _ => Err(odd("a node whose children cannot be read")),
+        };
+        let value = number(self.output, "a value")?;
+        let node = match (child(self.yes)?, child(self.no)?) {
             (Some(yes), Some(no)) => Node {
-                threshold: self.threshold.number().ok_or_else(|| odd("a split without a threshold"))?,
-                feature: self
-                    .feature
-                    .index()
-                    .and_then(|f| u32::try_from(f).ok())
-                    .filter(|f| *f != Node::LEAF)
-                    .ok_or_else(|| odd("a split without a column"))?,
+                threshold: number(self.threshold, "a threshold")?,
+                feature: whole(number(self.feature, "a column")?)
+                    .filter(|feature| *feature != Node::LEAF)
+                    .ok_or_else(|| odd("a split by no column"))?,
                 yes,
                 no,
             },
-            _ => Node::leaf(value),
+            (None, None) => Node::leaf(value),
+            _ => return Err(odd("a node with one child")),
         };
         match self.what {
             What::Nested(at) => {
@@ -205,6 +230,15 @@ impl SerializeStruct for Fields<'_> {
             _ => self.into.push(node).map(|_| Seen::Other),
         }
     }
+}
+
+fn odd(what: impl fmt::Display) -> NotTrees {
+    ser::Error::custom(what)
+}
+
+/// A number as a place or column.
+fn whole(value: f64) -> Option<u32> {
+    (value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value)).then_some(value as u32)
 }
 
 /// A sequence: of nodes, of trees, or of what does not matter.
@@ -348,8 +382,7 @@ impl<'a> Serializer for &'a mut Collector {
             }
             _ => What::Other,
         };
-        let none = Seen::Nothing;
-        Ok(Fields { into: self, what, output: none, feature: none, threshold: none, yes: none, no: none })
+        Ok(Fields { into: self, what, output: None, feature: None, threshold: None, yes: None, no: None })
     }
 
     fn serialize_struct_variant(
@@ -360,5 +393,87 @@ impl<'a> Serializer for &'a mut Collector {
         _: usize,
     ) -> Result<Self::SerializeStructVariant, NotTrees> {
         Err(ser::Error::custom(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Clone, Serialize)]
+    struct Node {
+        output: f64,
+        split_feature: usize,
+        split_value: Option<f64>,
+        true_child: Option<usize>,
+        false_child: Option<usize>,
+    }
+
+    #[derive(Serialize)]
+    struct BaseTree {
+        nodes: Vec<Node>,
+    }
+
+    fn node(value: f64, children: Option<[usize; 2]>) -> Node {
+        Node {
+            output: value,
+            split_feature: 1,
+            split_value: children.map(|_| 0.5),
+            true_child: children.map(|c| c[0]),
+            false_child: children.map(|c| c[1]),
+        }
+    }
+
+    #[test]
+    fn trees_that_are_read_in_part_are_errors_and_never_leaves() {
+        let whole = [node(0.0, Some([1, 2])), node(1.0, None), node(2.0, Some([3, 4])), node(3.0, None)];
+        let tree = |change: &dyn Fn(&mut Vec<Node>)| {
+            let mut nodes = whole.to_vec();
+            nodes.push(node(4.0, None));
+            change(&mut nodes);
+            Nodes::of(&BaseTree { nodes })
+        };
+        let found = tree(&|_| ()).unwrap();
+        assert_eq!((found.nodes.len(), found.roots), (5, vec![0]));
+        let faults: [(&str, &dyn Fn(&mut Vec<Node>)); 7] = [
+            ("one child", &|n| n[0].true_child = None),
+            ("no children, though more nodes follow", &|n| {
+                (n[0].true_child, n[0].false_child) = (None, None)
+            }),
+            ("a child that is not there", &|n| n[2].false_child = Some(9)),
+            ("a child before its parent", &|n| n[2].false_child = Some(0)),
+            ("one child twice", &|n| n[0].false_child = Some(1)),
+            ("no threshold", &|n| n[0].split_value = None),
+            ("no nodes", &|n| n.clear()),
+        ];
+        for (what, change) in faults {
+            assert!(tree(change).is_err(), "{what}");
+        }
+    }
+
+    /// As smartcore's might become: a field has another name, or is new.
+    mod renamed {
+        #[derive(serde::Serialize)]
+        pub(super) struct Node {
+            pub(super) output: f64,
+            pub(super) split_feature: usize,
+            pub(super) split_value: Option<f64>,
+            pub(super) yes: Option<usize>,
+            pub(super) false_child: Option<usize>,
+        }
+    }
+
+    #[test]
+    fn fields_that_smartcore_may_rename_or_add_are_errors() {
+        #[derive(Serialize)]
+        struct BaseTree {
+            nodes: Vec<renamed::Node>,
+        }
+        let leaf =
+            renamed::Node { output: 0.0, split_feature: 0, split_value: None, yes: None, false_child: None };
+        let error = Nodes::of(&BaseTree { nodes: vec![leaf] }).unwrap_err().to_string();
+        assert!(error.contains("'yes'"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use ensemble_core::{ErrorKind, MatMut, MatRef, PresentClasses, Result};
 /// others get 0.
 ///
 /// # Errors
-/// For a value that is not finite, or probabilities that are not.
+/// For probabilities that are not finite.
 pub(crate) fn predict_rows(
     x: MatRef<'_>,
     mut out: MatMut<'_>,
@@ -17,13 +17,10 @@ pub(crate) fn predict_rows(
     let (mut scores, mut shares) = (vec![0.0; present.len()], vec![0.0; present.n_classes()]);
     for row in 0..x.nrows() {
         x.copy_row_into(row, &mut values);
-        if let Some(column) = values.iter().position(|v| !v.is_finite()) {
-            let table = "rows to predict".into();
-            return Err(ErrorKind::NotFinite { table, row, column, value: values[column] }.into());
-        }
         fill(row, &values, &mut scores)?;
-        if scores.iter().any(|s| !s.is_finite()) {
-            return Err(ErrorKind::Overflow { table: "rows to predict".into() }.into());
+        if let Some(code) = scores.iter().position(|s| !s.is_finite()) {
+            let (column, value) = (present.classes()[code], scores[code]);
+            return Err(ErrorKind::Prediction { row, column, value }.into());
         }
         present.spread(&scores, &mut shares);
         shares.iter().enumerate().for_each(|(class, share)| out.set(row, class, *share));

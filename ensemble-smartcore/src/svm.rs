@@ -9,9 +9,9 @@ use ensemble_core::{
     Access, Built, Convergence, Error, Estimator, FitContext, FitCost, Kind, Loaded, MatMut, MatRef, Model,
     Order, Parameter, Params, Predicts, PresentClasses, Record, Registry, Result, Shape, Train,
     check_prediction, on_stack,
-    parameter::{at_least, finite, not_negative, positive},
+    parameter::{between, finite, from_to, not_negative, positive},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use smartcore::{
     error::Failed,
     svm::{
@@ -52,6 +52,12 @@ pub enum Gamma {
     Value(f64),
 }
 
+/// What rounding lets the solvers reach.
+const LEAST_TOL: f64 = 1e-9;
+
+/// Passes of the classifier's solver, each of which visits every row anew and never ends early.
+const MOST_EPOCHS: usize = 1000;
+
 /// A kernel and its parameters.
 #[derive(Clone, Debug, PartialEq)]
 struct KernelOptions {
@@ -72,7 +78,7 @@ impl KernelOptions {
         if let Gamma::Value(gamma) = self.gamma {
             positive(kind, "gamma", gamma)?;
         }
-        at_least(kind, "degree", self.degree, 1)?;
+        from_to(kind, "degree", self.degree, 1, 100)?;
         finite(kind, "coef0", self.coef0)
     }
 
@@ -172,19 +178,42 @@ impl Kernel {
 }
 
 /// One machine: f(x) = b + sum of w_i K(x, x_i).
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Machine {
     instances: Vec<Vec<f64>>,
     w: Vec<f64>,
     b: f64,
 }
 
+/// The serde form of a machine of smartcore 0.7's, field by field: one that is new, gone or of another name is an error.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Learned {
+    instances: Vec<Vec<f64>>,
+    w: Vec<f64>,
+    b: f64,
+    /// Of a classifier.
+    #[serde(default, rename = "classes")]
+    _classes: IgnoredAny,
+    #[serde(default, rename = "phantomdata")]
+    _phantom_of_classifier: IgnoredAny,
+    /// Of a regression.
+    #[serde(default, rename = "parameters")]
+    _parameters: IgnoredAny,
+    #[serde(default, rename = "phantom")]
+    _phantom_of_regression: IgnoredAny,
+}
+
 impl Machine {
     /// What a fitted machine of smartcore's has learned.
     fn of(fitted: &impl Serialize) -> std::result::Result<Self, Failed> {
         let odd = |e: serde_json::Error| Failed::fit(&format!("the fitted machine cannot be read: {e}"));
-        let mut machine: Machine =
+        let Learned { instances, w, b, .. } =
             serde_json::from_slice(&serde_json::to_vec(fitted).map_err(odd)?).map_err(odd)?;
+        if instances.len() != w.len() {
+            return Err(Failed::fit("the fitted machine cannot be read: its weights are not its vectors'"));
+        }
+        let mut machine = Machine { instances, w, b };
         machine.instances.iter_mut().for_each(Vec::shrink_to_fit);
         machine.instances.shrink_to_fit();
         machine.w.shrink_to_fit();
@@ -440,7 +469,7 @@ impl Svr {
 
     fn check(&self) -> Result<()> {
         positive(Self::KIND, "C", self.c)?;
-        positive(Self::KIND, "tol", self.tol)?;
+        between(Self::KIND, "tol", self.tol, LEAST_TOL, 1e150)?;
         not_negative(Self::KIND, "epsilon", self.epsilon)?;
         self.kernel.check(Self::KIND)
     }
@@ -495,7 +524,7 @@ impl Estimator for Svr {
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         check_shape(Self::KIND, train.shape())?;
         let kernel = self.kernel.on(train);
         let y = targets(train);
@@ -573,8 +602,8 @@ impl Svc {
 
     fn check(&self) -> Result<()> {
         positive(Self::KIND, "C", self.c)?;
-        positive(Self::KIND, "tol", self.tol)?;
-        at_least(Self::KIND, "epoch", self.epoch, 1)?;
+        between(Self::KIND, "tol", self.tol, LEAST_TOL, 1e150)?;
+        from_to(Self::KIND, "epoch", self.epoch, 1, MOST_EPOCHS)?;
         self.kernel.check(Self::KIND)
     }
 
@@ -645,7 +674,7 @@ impl Estimator for Svc {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (present, counts) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
             return Ok(model);
@@ -702,10 +731,10 @@ impl Estimator for Svc {
 const KERNEL: [Parameter; 6] = [
     Parameter::new("kernel", "rbf", "rbf, linear, poly or sigmoid"),
     Parameter::new("gamma", "scale", "width of the kernel: scale, auto or a number"),
-    Parameter::new("degree", "3", "degree of a polynomial kernel"),
+    Parameter::new("degree", "3", "degree of a polynomial kernel, 1 to 100"),
     Parameter::new("coef0", "0.0", "what polynomial and sigmoid kernels add to the product"),
     Parameter::new("C", "1.0", "most weight of one training row").or(&["c"]),
-    Parameter::new("tol", "1e-3", "how far from the optimum the fit may stop"),
+    Parameter::new("tol", "1e-3", "how far from the optimum the fit may stop, 1e-9 or more"),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -747,7 +776,7 @@ pub(crate) fn register(registry: &mut Registry) {
                 coef0,
                 c,
                 tol,
-                Parameter::new("epoch", "2", "passes over the rows"),
+                Parameter::new("epoch", "2", "passes over the rows, up to 1000"),
                 Parameter::new("random_state", "0", "seed, mixed with the run's").or(&["seed"]),
             ]
         },

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ensemble_core::{
     Access, Affine, Built, Error, FitContext, FitCost, FittedTransform, Kind, Noise, Parameter, Params,
-    PresentClasses, Registry, Result, Shape, Train, Transformer, parameter::at_least,
+    PresentClasses, Registry, Result, Shape, Train, Transformer,
+    parameter::{MOST_COMPONENTS, from_to},
 };
 use smartcore::{
     api::UnsupervisedEstimator,
@@ -89,11 +90,17 @@ impl Default for StandardScaler {
     }
 }
 
-/// What smartcore's scaler has learned; its fields are private, its serde form is not.
+/// What smartcore's scaler has learned; its fields are private, its serde form is not. One that is new, gone or of another name is
+/// an error.
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Learned {
     means: Vec<f64>,
     stds: Vec<f64>,
+    #[serde(rename = "parameters")]
+    _parameters: serde::de::IgnoredAny,
+    #[serde(rename = "_phantom")]
+    _phantom: serde::de::IgnoredAny,
 }
 
 impl Transformer for StandardScaler {
@@ -111,8 +118,8 @@ impl Transformer for StandardScaler {
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
-        train.check_finite()?;
-        let Learned { means, stds } = call(Self::KIND, train.x(), |x| {
+        train.check_magnitudes()?;
+        let Learned { means, stds, .. } = call(Self::KIND, train.x(), |x| {
             let parameters = numerical::StandardScalerParameters::default();
             let fitted = <numerical::StandardScaler<f64> as UnsupervisedEstimator<SharedMatrix, _>>::fit(
                 x, parameters,
@@ -122,6 +129,9 @@ impl Transformer for StandardScaler {
             let text = serde_json::to_string(&fitted).map_err(odd)?.replace("null", "0.0");
             serde_json::from_str(&text).map_err(odd)
         })?;
+        if means.len() != train.shape().ncols || stds.len() != means.len() {
+            return Err(Error::unsupported(format!("{}: smartcore's scales cannot be read", Self::KIND)));
+        }
         check_finite(Self::KIND, "a mean", &means)?;
         let mut scale = vec![1.0; means.len()];
         if self.with_std {
@@ -207,13 +217,13 @@ impl Pca {
     }
 
     fn check(&self) -> Result<()> {
-        self.n_components.map_or(Ok(()), |k| at_least(Self::KIND, "n_components", k, 1))
+        self.n_components.map_or(Ok(()), |k| from_to(Self::KIND, "n_components", k, 1, MOST_COMPONENTS))
     }
 }
 
 /// That no more than `most` components are asked for.
 fn check_components(kind: &str, n_components: usize, most: usize, why: &str) -> Result<()> {
-    if n_components <= most {
+    if (1..=most).contains(&n_components) {
         return Ok(());
     }
     Err(Error::parameter(
@@ -233,6 +243,11 @@ impl Transformer for Pca {
         Access::Segments
     }
 
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        self.check()?;
+        check_components(Self::KIND, self.n_out(train.ncols), train.ncols, "the number of columns")
+    }
+
     fn cost(&self, train: Shape) -> FitCost {
         let (n, p) = (train.nrows as u64, train.ncols as u64);
         let copies = if self.use_correlation_matrix || n <= p { 1 } else { 2 };
@@ -245,10 +260,9 @@ impl Transformer for Pca {
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
-        self.check()?;
-        train.check_finite()?;
+        self.check_shape(train.shape())?;
+        train.check_magnitudes()?;
         let k = self.n_out(train.shape().ncols);
-        check_components(Self::KIND, k, train.shape().ncols, "the number of columns")?;
         if self.use_correlation_matrix
             && let Some(column) = (0..train.shape().ncols).find(|c| is_constant(train, *c))
         {
@@ -316,6 +330,17 @@ impl Transformer for Svd {
         Access::Segments
     }
 
+    fn check_shape(&self, Shape { nrows, ncols }: Shape) -> Result<()> {
+        check_components(Self::KIND, self.n_components, ncols.saturating_sub(1), "fewer than columns")?;
+        if nrows >= ncols {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "{}: {nrows} rows and {ncols} columns; smartcore decomposes no matrix with fewer rows than columns",
+            Self::KIND
+        )))
+    }
+
     fn cost(&self, train: Shape) -> FitCost {
         let (n, p) = (train.nrows as u64, train.ncols as u64);
         let model_bytes = model_bytes(p, self.n_components as u64);
@@ -327,16 +352,9 @@ impl Transformer for Svd {
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
-        at_least(Self::KIND, "n_components", self.n_components, 1)?;
-        train.check_finite()?;
-        let Shape { nrows, ncols } = train.shape();
-        check_components(Self::KIND, self.n_components, ncols.saturating_sub(1), "fewer than columns")?;
-        if nrows < ncols {
-            return Err(Error::unsupported(format!(
-                "{}: {nrows} rows and {ncols} columns; smartcore decomposes no matrix with fewer rows than columns",
-                Self::KIND
-            )));
-        }
+        self.check_shape(train.shape())?;
+        train.check_magnitudes()?;
+        let ncols = train.shape().ncols;
         let parameters = SVDParameters::default().with_n_components(self.n_components);
         let projection = call(Self::KIND, train.x(), |x| {
             Ok(values(SVD::<f64, SharedMatrix>::fit(x, parameters)?.components()))
@@ -393,6 +411,10 @@ impl Transformer for Lda {
         Access::Segments
     }
 
+    fn check_shape(&self, train: Shape) -> Result<()> {
+        check_components(Self::KIND, self.n_components, train.ncols, "the number of columns")
+    }
+
     fn cost(&self, train: Shape) -> FitCost {
         let (n, p) = (train.nrows as u64, train.ncols as u64);
         let model_bytes = model_bytes(p, self.n_components as u64);
@@ -404,8 +426,8 @@ impl Transformer for Lda {
     }
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
-        at_least(Self::KIND, "n_components", self.n_components, 1)?;
-        train.check_finite()?;
+        self.check_shape(train.shape())?;
+        train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;
         let codes = codes(train, &present);
         let ncols = train.shape().ncols;
@@ -431,7 +453,7 @@ impl Transformer for Lda {
 
 fn components(params: &Params, default: usize) -> Result<usize> {
     let n_components = params.count("n_components", default)?;
-    at_least(params.kind(), "n_components", n_components, 1)?;
+    from_to(params.kind(), "n_components", n_components, 1, MOST_COMPONENTS)?;
     Ok(n_components)
 }
 

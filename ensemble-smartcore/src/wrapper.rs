@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use ensemble_core::{
     Access, Error, ErrorKind, Estimator, FitContext, FitCost, FoldView, Loaded, MatMut, MatRef, Model,
-    Record, Registry, Result, Rows, Shape, Train, check_prediction,
+    Record, Registry, Result, Rows, Shape, Train, check_prediction, check_query_magnitudes,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use smartcore::api::SupervisedEstimator;
@@ -87,7 +87,7 @@ where
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let (y, parameters) = (targets(train), self.parameters.clone());
         let fitted = call(self.kind, train.x(), move |x| E::fit(x, &y, parameters))?;
         let shape = train.shape();
@@ -137,13 +137,13 @@ where
         if x.nrows() == 0 {
             return Ok(());
         }
+        check_query_magnitudes(x)?;
         let rows = Rows::all(x.nrows());
         let predictions = SharedMatrix::lend(FoldView::new(x, &rows)?, |x| self.fitted.predict(x))?
             .map_err(|e| failed(&self.kind, &e))?;
         for (row, value) in predictions.into_iter().enumerate() {
             if !value.is_finite() {
-                let table = format!("predictions of {}", self.kind);
-                return Err(ErrorKind::NotFinite { table, row, column: 0, value }.into());
+                return Err(ErrorKind::Prediction { row, column: 0, value }.into());
             }
             out.set(row, 0, value);
         }

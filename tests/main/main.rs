@@ -5,6 +5,7 @@ mod bits;
 mod classes;
 mod contiguous;
 mod engine;
+mod guards;
 mod plans;
 mod references;
 mod stacked;

@@ -1,10 +1,12 @@
 //! Bad input: an error in time, or a model of finite predictions; never a panic, a hang or a silent NaN.
 
 use super::{
-    checks::{Bench, Checked, During, fail, finite},
+    checks::{Bench, Checked, During, fail, finite, skip},
     problem::Problem,
+    subject::Fit,
 };
 use crate::{
+    error::{Error, ErrorKind},
     estimator::MissingValues,
     mat::{MatMut, MatRef, Order},
 };
@@ -122,4 +124,88 @@ pub(crate) fn dull_columns(bench: &Bench<'_>) -> Checked {
 
 pub(crate) fn constant_target(bench: &Bench<'_>) -> Checked {
     refused_or_finite(bench, &bench.problem.clone().with_y(|_, _| 2.5))
+}
+
+/// What a model says of a few rows of the probe, in this order, one value of which is `value`.
+fn query(
+    bench: &Bench<'_>,
+    fit: &Fit,
+    order: Order,
+    at: (usize, usize),
+    value: f64,
+) -> Checked<Result<(), Error>> {
+    let probe = bench.probe.only(|row, _| row < 8).with_x(|r, c, v| if (r, c) == at { value } else { v });
+    let (values, k) = (probe.values(order), fit.n_outputs());
+    let mut out = vec![0.0; 8 * k];
+    let said =
+        fit.apply_into(MatRef::new(&values, 8, probe.ncols, order)?, MatMut::new(&mut out, 8, k, Order::C)?);
+    Ok(said.and_then(|()| finite(&out).map_err(|_| Error::unsupported("what it predicts is not finite"))))
+}
+
+pub(crate) fn queries_are_checked(bench: &Bench<'_>) -> Checked {
+    let Fit::Model(model) = bench.fitted()? else { return skip("no learner") };
+    let p = bench.probe.ncols;
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for (order, at) in [(Order::C, (0, 0)), (Order::C, (7, p - 1)), (Order::F, (5, p / 2))] {
+            let what = format!("{value} at row {}, column {} of 8 rows in {order:?} order", at.0, at.1);
+            match query(bench, bench.fitted()?, order, at, value)? {
+                Ok(()) | Err(_) if value.is_nan() && model.accepts_missing() => {}
+                Ok(()) => return fail(format!("{what} was no error")),
+                Err(error) => match error.kind() {
+                    ErrorKind::NotFinite { row, column, .. } if (*row, *column) == at => {}
+                    _ => return fail(format!("{what}: the error does not name them: {error}")),
+                },
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn great_values(bench: &Bench<'_>) -> Checked {
+    let p = bench.problem.ncols;
+    let scaled = |by: f64| {
+        [
+            (format!("all columns times {by:e}"), bench.problem.clone().with_x(|_, _, v| v * by)),
+            (
+                format!("the last column times {by:e}"),
+                bench.problem.clone().with_x(|_, c, v| if c == p - 1 { v * by } else { v }),
+            ),
+        ]
+    };
+    let targets = |by: f64| (format!("targets times {by:e}"), bench.problem.clone().with_y(|_, y| y * by));
+    let mut problems: Vec<(String, Problem)> = scaled(1e200).into_iter().chain(scaled(1e-200)).collect();
+    if bench.problem.n_classes.is_none() {
+        problems.extend([targets(1e160), targets(1e-200)]);
+    }
+    for (what, problem) in problems {
+        if let Ok(fit) = bench.fit_in_time(&problem).during(&what)? {
+            // On rows of the same size: predictions of others may overflow, which is an error.
+            let rows = problem.only(|row, _| row < 64);
+            let x = MatRef::new(&rows.x, rows.nrows(), p, Order::C)?;
+            let mut out = vec![0.0; rows.nrows() * fit.n_outputs()];
+            let said = fit.apply_into(x, MatMut::new(&mut out, rows.nrows(), fit.n_outputs(), Order::C)?);
+            if said.is_ok() {
+                finite(&out).during(what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn far_rows(bench: &Bench<'_>) -> Checked {
+    let (fit, p) = (bench.fitted()?, bench.probe.ncols);
+    if matches!(fit, Fit::Transform(_)) {
+        return skip("no learner");
+    }
+    for far in [1e160, 1e308] {
+        let side = |v: f64| if v < 0.0 { -far } else { far };
+        let rows =
+            bench.probe.only(|row, _| row < 64).with_x(|row, _, v| if row < 8 { far } else { side(v) });
+        let x = MatRef::new(&rows.x, rows.nrows(), p, Order::C)?;
+        let mut out = vec![0.0; 64 * fit.n_outputs()];
+        if fit.apply_into(x, MatMut::new(&mut out, 64, fit.n_outputs(), Order::C)?).is_ok() {
+            finite(&out).during(format!("rows of {far:e}"))?;
+        }
+    }
+    Ok(())
 }

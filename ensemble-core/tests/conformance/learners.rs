@@ -10,9 +10,9 @@ use std::{
 };
 
 use ensemble_core::{
-    Access, Affine, Built, ConstantModel, Estimator, FitContext, FitCost, FittedTransform, Kind, LinearForm,
-    Loaded, MatMut, MatRef, MissingValues, Model, Order, Predicts, Record, Registry, Result, Shape, Train,
-    Transformer, Work, WorkKind, check_prediction, class_counts,
+    Access, Affine, Built, ConstantModel, ErrorKind, Estimator, FitContext, FitCost, FittedTransform, Kind,
+    LinearForm, Loaded, MatMut, MatRef, MissingValues, Model, Order, Predicts, Record, Registry, Result,
+    Shape, Train, Transformer, Work, WorkKind, check_predicted, check_prediction, class_counts,
 };
 
 use crate::{merging::MergedLine, tables::FLIPPED};
@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     DropsMissingClasses,
     TakesAnyClass,
     ForgetsTheShift,
+    PredictsInfinity,
+    TakesAnyQuery,
     MergesLess,
 }
 
@@ -229,6 +231,7 @@ impl Model for LineModel {
         match (self.fault, check_prediction(self, x, &out)) {
             (Fault::PanicsOnShape, Err(error)) => panic!("{error}"),
             (Fault::TakesAnyShape, Err(_)) => return Ok(()),
+            (Fault::TakesAnyQuery, Err(error)) if matches!(error.kind(), ErrorKind::NotFinite { .. }) => {}
             (_, checked) => checked?,
         }
         let mean = (0..x.nrows()).map(|r| x.get(r, COLUMN)).sum::<f64>() / x.nrows() as f64;
@@ -248,7 +251,12 @@ impl Model for LineModel {
             }
             (0..self.n_outputs()).for_each(|column| out.set(row, column, value));
         }
-        Ok(())
+        match self.fault {
+            Fault::WritesNothing | Fault::PredictsNan | Fault::PredictsInfinity | Fault::TakesAnyQuery => {
+                Ok(())
+            }
+            _ => check_predicted(out.as_ref()),
+        }
     }
 
     fn as_linear(&self) -> Option<LinearForm<'_>> {
@@ -364,7 +372,7 @@ impl Model for NearestModel {
                 out.set(row, class, value);
             }
         }
-        Ok(())
+        check_predicted(out.as_ref())
     }
 
     fn bytes(&self) -> u64 {

@@ -158,7 +158,7 @@ impl Estimator for LinearRegression {
     }
 
     fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        train.check_finite()?;
+        train.check_magnitudes()?;
         let Shape { nrows, ncols } = train.shape();
         if nrows <= ncols {
             return Err(Error::unsupported(format!(

@@ -7,7 +7,7 @@ use ensemble_core::{
     Access, AffineShape, BLOCK_ROWS, Built, Convergence, Error, ErrorKind, Estimator, FitContext, FitCost,
     Fitted, Kind, LinearModel, MOMENTS, MergeFit, Model, Moments, Order, Parameter, Params, Registry, Result,
     Root, Shape, Statistic, StatisticContext, Statistics, Train, elastic_net_gap, fit_by_merging, on_stack,
-    parameter::{at_least, not_negative, positive, zero_to_one},
+    parameter::{not_negative, positive, rounds, zero_to_one},
 };
 use smartcore::{
     error::Failed,
@@ -175,6 +175,7 @@ macro_rules! penalised_learner {
                 if !self.normalize {
                     return fit_by_merging(self, train, cx);
                 }
+                train.check_magnitudes()?;
                 if !self.fit_intercept {
                     return Err(Error::unsupported(format!(
                         "{}: normalize centres the columns, so smartcore's fit without an intercept predicts nonsense; set one of \
@@ -365,7 +366,7 @@ impl Default for Stop {
 impl Stop {
     fn check(&self, kind: &str) -> Result<()> {
         positive(kind, "tol", self.tol)?;
-        at_least(kind, "max_iter", self.max_iter, 1)
+        rounds(kind, "max_iter", self.max_iter)
     }
 
     fn from_params(params: &Params) -> Result<Self> {

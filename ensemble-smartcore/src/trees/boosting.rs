@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Built, Error, Estimator, FitContext, FitCost, Kind, Model, Parameter, Registry, Result, Shape,
     Train,
-    parameter::{at_least, finite, not_negative, positive, share},
+    parameter::{at_least, between, finite, members, not_negative, share},
 };
 use smartcore::xgboost::{XGRegressor, XGRegressorParameters};
 
@@ -97,7 +97,8 @@ impl XgRegressor {
 
     fn check(&self) -> Result<()> {
         let kind = Self::KIND;
-        at_least(kind, "n_estimators", self.n_estimators, 1)?;
+        members(kind, "n_estimators", self.n_estimators)?;
+        at_least(kind, "min_child_weight", self.min_child_weight, 0)?;
         // Deeper trees cannot be had from fewer rows than this, and smartcore recurses once per level.
         if !(1..=10_000).contains(&self.max_depth) {
             return Err(Error::parameter(
@@ -107,7 +108,7 @@ impl XgRegressor {
                 "a whole number from 1 to 10000",
             ));
         }
-        positive(kind, "learning_rate", self.learning_rate)?;
+        between(kind, "learning_rate", self.learning_rate, 1e-6, 1e3)?;
         not_negative(kind, "reg_lambda", self.reg_lambda)?;
         not_negative(kind, "gamma", self.gamma)?;
         finite(kind, "base_score", self.base_score)?;
@@ -150,7 +151,7 @@ impl Estimator for XgRegressor {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;
         let y = targets(train);
         let parameters = XGRegressorParameters {
@@ -184,10 +185,14 @@ pub(super) fn register(registry: &mut Registry) {
         backend: BACKEND,
         parameters: const {
             &[
-                Parameter::new("n_estimators", "100", "number of trees"),
+                Parameter::new("n_estimators", "100", "number of trees, up to 100000"),
                 Parameter::new("max_depth", "6", "most splits above a leaf"),
-                Parameter::new("learning_rate", "0.3", "what every tree's values are multiplied by")
-                    .or(&["eta"]),
+                Parameter::new(
+                    "learning_rate",
+                    "0.3",
+                    "what every tree's values are multiplied by, from 1e-6 to 1000",
+                )
+                .or(&["eta"]),
                 Parameter::new("min_child_weight", "1", "fewest rows of a child"),
                 Parameter::new("reg_lambda", "1.0", "weight of the squares of leaves' values")
                     .or(&["lambda"]),

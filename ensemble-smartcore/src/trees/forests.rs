@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ensemble_core::{
     Access, Built, Error, Estimator, FitContext, FitCost, Kind, Model, Parameter, Params, Predicts,
     PresentClasses, Registry, Result, Shape, Train,
-    parameter::{at_least, share},
+    parameter::{at_least, members, share},
 };
 use smartcore::ensemble::{extra_trees_regressor, random_forest_classifier, random_forest_regressor};
 
@@ -53,7 +53,7 @@ impl MaxFeatures {
 
     fn check(self, kind: &str) -> Result<()> {
         match self {
-            Self::Count(0) => Err(Error::parameter(kind, "max_features", 0, "1 or more columns")),
+            Self::Count(count) => at_least(kind, "max_features", count, 1),
             Self::Share(of_all) => share(kind, "max_features", of_all),
             _ => Ok(()),
         }
@@ -79,7 +79,8 @@ impl MaxFeatures {
     }
 }
 
-const N_ESTIMATORS: Parameter = Parameter::new("n_estimators", "100", "number of trees").or(&["n_trees"]);
+const N_ESTIMATORS: Parameter =
+    Parameter::new("n_estimators", "100", "number of trees, up to 100000").or(&["n_trees"]);
 const ALL_FEATURES: Parameter = Parameter::new(
     "max_features",
     "1.0",
@@ -110,7 +111,7 @@ macro_rules! forest_builders {
 
             fn check(&self) -> Result<()> {
                 self.growth.check(Self::KIND)?;
-                at_least(Self::KIND, "n_estimators", self.n_estimators, 1)?;
+                members(Self::KIND, "n_estimators", self.n_estimators)?;
                 self.max_features.check(Self::KIND)
             }
         }
@@ -222,7 +223,7 @@ macro_rules! regression_forest {
 
             fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
-                train.check_finite()?;
+                train.check_magnitudes()?;
                 check_rows(Self::KIND, train)?;
                 let y = targets(train);
                 let (growth, ncols) = (&self.growth, train.shape().ncols);
@@ -348,7 +349,7 @@ impl Estimator for RandomForestClassifier {
         let n_trees = u16::try_from(self.n_estimators).map_err(|_| {
             Error::parameter(Self::KIND, "n_estimators", self.n_estimators, "a whole number from 1 to 65535")
         })?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {

@@ -92,7 +92,7 @@ impl Estimator for DecisionTreeRegressor {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.growth.check(Self::KIND)?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;
         let y = targets(train);
         let growth = &self.growth;
@@ -200,7 +200,7 @@ impl Estimator for DecisionTreeClassifier {
 
     fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.growth.check(Self::KIND)?;
-        train.check_finite()?;
+        train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;
         let (present, _) = PresentClasses::of(train, cx)?;
         if let Some(model) = present.certain(train.shape().ncols) {
