@@ -96,12 +96,12 @@ fn neighbours_of_every_backend_refuse_to_predict_from_rows_that_were_changed() {
     let registry = registry();
     for backend in ["native", "linfa", "smartcore"] {
         for change in [0, 1] {
-            let files = files::friedman(dir.path(), 400, 4, Order::C);
+            let files = files::friedman(dir.path(), 400, 5, Order::C);
             let [x, y] = [&files.0, &files.1].map(|path| MappedTable::open_npy(path).unwrap());
             let pipeline = registry.pipeline(&format!("{backend}.k_neighbors_regressor")).unwrap();
             let learner = SuperLearner::new(KFold::new(2)).layer(Layer::new().shared("near", pipeline));
             let fitted = learner.without_meta_score().fit(&x, &y).unwrap();
-            let query = ensemble::DenseTable::new(vec![0.5; 8], 2, 4, Order::C).unwrap();
+            let query = ensemble::DenseTable::new(vec![0.5; 10], 2, 5, Order::C).unwrap();
             fitted.predict(&query).unwrap();
             let path = [&files.0, &files.1][change];
             std::thread::sleep(std::time::Duration::from_millis(20));
