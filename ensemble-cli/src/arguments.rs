@@ -133,10 +133,10 @@ pub(crate) struct Fit {
     /// Number of folds [default: 5].
     #[arg(long, value_name = "K")]
     pub(crate) folds: Option<usize>,
-    /// Fold sizes as scikit-learn's KFold gives them.
+    /// Fold sizes as scikit-learn's KFold gives them, also for learners that take one matrix.
     #[arg(long, conflicts_with = "page_folds")]
     pub(crate) exact_folds: bool,
-    /// Fold boundaries at whole pages, however far they move.
+    /// Fold boundaries at multiples of 512 rows, whole pages of 4 KiB, however far they move.
     #[arg(long)]
     pub(crate) page_folds: bool,
     /// Folds of rows in random order: the table is written once in fold order to a temporary file.

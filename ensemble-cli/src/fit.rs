@@ -223,7 +223,7 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
         }
         row.push(or_none(l.scores.as_ref().map(|s| figure(s.cv_rmse_mean))));
         row.push(or_none(l.scores.as_ref().map(|s| figure(s.cv_rmse_se))));
-        row.push(format!("{:.4}", l.fit_seconds));
+        row.push(format!("{:.4}", l.fit_seconds + l.predict_seconds));
         row.push(l.access.clone());
         row.push(Bytes(l.copied_bytes).to_string());
         rows.push(row);

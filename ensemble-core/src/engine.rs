@@ -1,9 +1,10 @@
 //! Carries out a plan: passes, fits, predictions, scores. Decides nothing that the plan could have decided.
 
 use std::{
+    cell::Cell,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rayon::prelude::*;
@@ -13,7 +14,7 @@ use crate::{
     columns::Extrema,
     ensemble::{FittedEnsemble, FittedLearner, Learner, LearnerReport, Report, SuperLearner},
     error::{Error, ErrorKind, Result, guarded},
-    estimator::{Access, FitContext, Fitted, Train, seal},
+    estimator::{Access, FitContext, Fitted, MissingValues, Train, seal},
     fold::{Folds, permutation, seed_for},
     gather::{GatherFor, class_number, gather, number_classes, reorder},
     ledger::{Ledger, Totals, Work, WorkKind},
@@ -80,7 +81,7 @@ impl Source<'_> {
                     let blame = |j: usize, e: Error| {
                         e.after_rows(rows.start).in_learner(&learners[j].name, *layer, Some(fold))
                     };
-                    predict_all(x, models.iter().map(Arc::as_ref), out, &blame)?;
+                    predict_all(x, models.iter().map(Arc::as_ref), out, &blame, &mut [])?;
                     each(MatRef::new(&z, x.nrows(), columns, Order::C)?)
                 })
             }
@@ -128,6 +129,10 @@ struct StageFit {
     zero: Vec<Vec<Option<usize>>>,
     scores: Option<Vec<Scores>>,
     seconds: Vec<f64>,
+    predict_seconds: Vec<f64>,
+    taken: Vec<Taken>,
+    /// Whether statistics of the stage below were all that merging learners needed.
+    carried: bool,
     fold_statistics: Option<Vec<Statistics>>,
     predictions: Option<Arc<dyn Table>>,
 }
@@ -327,9 +332,42 @@ struct OpaqueFit {
     held_out: usize,
     model: Option<Arc<dyn Model>>,
     convergence: Option<Convergence>,
+    predicted: Predicted,
+    seconds: f64,
+    taken: Taken,
+}
+
+/// What came of predicting one fold with one learner's model.
+#[derive(Clone, Default)]
+struct Predicted {
     /// Losses, block by block.
     losses: Vec<Losses>,
+    /// Added up over threads.
     seconds: f64,
+}
+
+/// How a learner took its rows, and the bytes that were copied for it.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    way: &'static str,
+    /// Of the one training set that was the costliest to hand over.
+    most: u64,
+    bytes: u64,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self { way: "plain", most: 0, bytes: 0 }
+    }
+}
+
+impl Taken {
+    /// With another training set: the costliest way says most.
+    fn and(self, other: Self) -> Self {
+        let costly =
+            if (other.way != "plain", other.most) > (self.way != "plain", self.most) { other } else { self };
+        Self { bytes: self.bytes + other.bytes, ..costly }
+    }
 }
 
 impl Stage<'_, '_> {
@@ -353,13 +391,16 @@ impl Stage<'_, '_> {
             self.fold_statistics(&[Box::new(Extrema::new(self.ncols()))])?;
         }
         let mut seconds = vec![0.0; self.learners.len()];
+        let mut predict_seconds = vec![0.0; self.learners.len()];
+        let mut taken = vec![Taken::default(); self.learners.len()];
         // models[set][learner]; the last set is all rows.
         let mut models: Vec<Vec<Option<Arc<dyn Model>>>> = vec![vec![None; self.learners.len()]; k + 1];
-        let mut fold_statistics = None;
+        let (mut fold_statistics, mut carried) = (None, false);
         // ended[learner][set]
         let mut ended: Vec<Vec<Option<Convergence>>> = vec![vec![None; k + 1]; self.learners.len()];
         if !merging.is_empty() {
-            fold_statistics = Some(self.fit_merging(&merging, below, &mut models, &mut seconds)?);
+            let (statistics, from_below) = self.fit_merging(&merging, below, &mut models, &mut seconds)?;
+            (fold_statistics, carried) = (Some(statistics), from_below);
             for (set, models) in models.iter().enumerate() {
                 for (ended, model) in ended.iter_mut().zip(models) {
                     ended[set] = model.as_ref().and_then(|m| m.convergence());
@@ -381,18 +422,24 @@ impl Stage<'_, '_> {
             let columns = stored.as_mut().map(|s| split_folds(s.as_mat_mut(), self.folds));
             if self.plan.predictions != PredictionWay::None && !merging.is_empty() {
                 self.pass("out-of-fold predictions");
-                let sums = self.predict_merging(&merging, &models, columns.as_deref())?;
-                for (fold, sums) in sums.into_iter().enumerate() {
-                    for (j, sums) in merging.iter().zip(sums) {
-                        losses[fold][*j] = sums;
+                let predicted = self.predict_merging(&merging, &models, columns.as_deref())?;
+                for (fold, predicted) in predicted.into_iter().enumerate() {
+                    for (j, predicted) in merging.iter().zip(predicted) {
+                        losses[fold][*j] = predicted.losses;
+                        predict_seconds[*j] += predicted.seconds;
                     }
                 }
             }
             if !opaque.is_empty() {
+                if self.plan.cross_validated {
+                    opaque.iter().for_each(|_| self.pass("out-of-fold predictions"));
+                }
                 for fit in self.fit_opaque(&opaque, columns.as_deref())? {
                     seconds[fit.learner] += fit.seconds;
+                    predict_seconds[fit.learner] += fit.predicted.seconds;
+                    taken[fit.learner] = taken[fit.learner].and(fit.taken);
                     if fit.held_out < k {
-                        losses[fit.held_out][fit.learner] = fit.losses;
+                        losses[fit.held_out][fit.learner] = fit.predicted.losses;
                     }
                     ended[fit.learner][fit.held_out] = fit.convergence;
                     models[fit.held_out][fit.learner] = fit.model;
@@ -411,7 +458,19 @@ impl Stage<'_, '_> {
             Vec::new()
         };
         let predictions = stored.map(|s| s.into_table());
-        Ok(StageFit { full, fold_models, convergence, zero, scores, seconds, fold_statistics, predictions })
+        Ok(StageFit {
+            full,
+            fold_models,
+            convergence,
+            zero,
+            scores,
+            seconds,
+            predict_seconds,
+            taken,
+            carried,
+            fold_statistics,
+            predictions,
+        })
     }
 
     fn ncols(&self) -> usize {
@@ -421,19 +480,9 @@ impl Stage<'_, '_> {
         }
     }
 
-    /// Write down a scan of the table this stage reads: its own, or the input under streamed predictions.
+    /// Write down a scan for this stage: of its own table, or of the one that streamed predictions are made from.
     fn pass(&self, what: &'static str) {
-        let (layer, shape) = match self.source.as_ref() {
-            Source::Predicted { below, .. } => {
-                let mut source = below;
-                while let Source::Predicted { below, .. } = source.as_ref() {
-                    source = below;
-                }
-                (0, source.table().map(|t| t.as_mat().shape()))
-            }
-            source => (self.at, source.table().map(|t| t.as_mat().shape())),
-        };
-        self.ledger.write(Work::new(WorkKind::Pass, layer, None, shape.map_or(0, Shape::bytes), what));
+        self.ledger.write(self.plan.reads.work(what));
     }
 
     fn step(&self, what: &str, fold: Option<usize>) {
@@ -461,7 +510,9 @@ impl Stage<'_, '_> {
 
     /// One state of every prototype per fold: one scan.
     fn fold_statistics(&self, prototypes: &[Box<dyn Statistic>]) -> Result<Vec<Statistics>> {
-        let blind = prototypes.iter().all(|p| p.is_finite().is_none());
+        let missing = self.accepts_missing();
+        // Sums cannot tell where NaN may be; nor can states that sum nothing.
+        let blind = missing || prototypes.iter().all(|p| p.is_finite().is_none());
         (0..self.folds.len())
             .into_par_iter()
             .map(|fold| {
@@ -470,7 +521,7 @@ impl Stage<'_, '_> {
                     let rows = block_rows(&range, b);
                     self.source.block(fold, rows.clone(), &mut |x| {
                         let y = &self.y[rows.clone()];
-                        if blind && !(x.is_within(f64::MAX) && y.iter().all(|v| v.is_finite())) {
+                        if blind && !(has_only_numbers(x, missing) && y.iter().all(|v| v.is_finite())) {
                             return Err(self.not_finite(fold));
                         }
                         absorb_block(states, &Block { x, y, first_row: rows.start })
@@ -479,7 +530,7 @@ impl Stage<'_, '_> {
                 };
                 guarded(|| {
                     let states = absorb_tree(0..n_blocks(&range), prototypes, &absorb)?;
-                    if states.iter().any(|s| s.is_finite() == Some(false)) {
+                    if !missing && states.iter().any(|s| s.is_finite() == Some(false)) {
                         return Err(self.not_finite(fold));
                     }
                     seal(states)
@@ -501,7 +552,26 @@ impl Stage<'_, '_> {
         })
     }
 
-    /// Where the first value of a fold stands that is not finite, in the input's rows.
+    /// Whether every learner of the first layer learns from NaN. Where one does not, it refuses the table for all.
+    fn accepts_missing(&self) -> bool {
+        self.at == 0 && self.learners.iter().all(|l| l.estimator.missing_values() == MissingValues::Accepted)
+    }
+
+    /// An error for NaN in the input, said of the learner that does not learn from it, where others do.
+    fn refused_by(&self, error: Error, value: f64) -> Error {
+        let accepts = |l: &&Learner| l.estimator.missing_values() == MissingValues::Accepted;
+        let refuser = self.learners.iter().find(|l| !accepts(l));
+        match refuser.filter(|_| self.at == 0 && value.is_nan() && self.learners.iter().any(|l| accepts(&l)))
+        {
+            Some(learner) => {
+                ErrorKind::Learner { name: learner.name.clone(), layer: self.at, fold: None, source: error }
+                    .into()
+            }
+            None => error,
+        }
+    }
+
+    /// Where the first value of a fold stands that is not finite, and not NaN that is accepted, in the input's rows.
     fn not_finite(&self, fold: usize) -> Error {
         let range = self.folds.range(fold);
         let input_row = |row: usize| self.order.map_or(row, |o| o[row] as usize);
@@ -509,7 +579,7 @@ impl Stage<'_, '_> {
             let rows = block_rows(&range, b);
             let mut found = None;
             let scanned = self.source.block(fold, rows.clone(), &mut |x| {
-                found = x.first_not_finite();
+                found = first_fault(x, self.accepts_missing());
                 Ok(())
             });
             if let Err(error) = scanned {
@@ -518,7 +588,8 @@ impl Stage<'_, '_> {
             let bad_y = self.y[rows.clone()].iter().position(|v| !v.is_finite());
             if let Some((row, column, value)) = found {
                 let row = input_row(rows.start + row);
-                return ErrorKind::NotFinite { table: self.x_name.clone(), row, column, value }.into();
+                let table = self.x_name.clone();
+                return self.refused_by(ErrorKind::NotFinite { table, row, column, value }.into(), value);
             }
             if let Some(row) = bad_y {
                 let value = self.y[rows.start + row];
@@ -534,7 +605,7 @@ impl Stage<'_, '_> {
             .with_tables(self.handle.as_ref(), self.y_handle.as_ref())
     }
 
-    /// Fit all merging learners on all training sets; returns each fold's statistics.
+    /// Fit all merging learners on all training sets; returns each fold's statistics, and whether they needed no scan.
     #[tracing::instrument(skip_all, fields(layer = self.at, learners = merging.len()))]
     fn fit_merging(
         &self,
@@ -542,13 +613,14 @@ impl Stage<'_, '_> {
         below: Option<&Below<'_>>,
         models: &mut [Vec<Option<Arc<dyn Model>>>],
         seconds: &mut [f64],
-    ) -> Result<Vec<Statistics>> {
+    ) -> Result<(Vec<Statistics>, bool)> {
         let mut wanted = requests(self.learners, self.at, &self.statistic_context())?;
         let mut folds = vec![Statistics::default(); self.folds.len()];
         let mut sets: Vec<Statistics> = vec![Statistics::default(); self.folds.len() + 1];
         let mut open: Vec<(usize, usize)> =
             merging.iter().flat_map(|j| self.fit_sets().map(move |set| (*j, set))).collect();
         let mut from_below = self.plan.source == SourceWay::Statistics;
+        let mut scanned = false;
         let mut told = false;
         while !open.is_empty() {
             let carried = match below {
@@ -558,6 +630,7 @@ impl Stage<'_, '_> {
             let fresh = match carried {
                 Some(carried) => carried,
                 None => {
+                    scanned = true;
                     self.pass("statistics");
                     self.fold_statistics(&wanted)?
                 }
@@ -578,13 +651,13 @@ impl Stage<'_, '_> {
                 .par_iter()
                 .map(|&(j, set)| {
                     let learner = &self.learners[j];
-                    let start = Instant::now();
                     let merge = learner.estimator.as_merge().expect("a merging learner");
-                    let fitted = guarded(|| merge.fit_from(&sets[set])).map_err(|e| self.named(e, j, set))?;
+                    let (fitted, seconds) = clocked(|| guarded(|| merge.fit_from(&sets[set])));
+                    let fitted = fitted.map_err(|e| self.named(e, j, set))?;
                     if matches!(fitted, Fitted::Model(_)) {
                         self.step(&learner.name, (set < self.folds.len()).then_some(set));
                     }
-                    Ok((j, set, start.elapsed().as_secs_f64(), fitted))
+                    Ok((j, set, seconds, fitted))
                 })
                 .collect::<Result<_>>()?;
             open.clear();
@@ -608,7 +681,7 @@ impl Stage<'_, '_> {
             }
             wanted = crate::statistic::minimal_requests(more);
         }
-        Ok(folds)
+        Ok((folds, !scanned))
     }
 
     /// This stage's fold statistics from those of the stage below; `None` when the algebra would cancel, and predictions must be
@@ -682,24 +755,24 @@ impl Stage<'_, '_> {
         Ok(())
     }
 
-    /// Predict every fold with the merging learners fitted without it, into `columns` where predictions are stored. Returns
-    /// losses, `[fold][learner][block]`.
+    /// Predict every fold with the merging learners fitted without it, into `columns` where predictions are stored. Returns what came
+    /// of it, `[fold][learner]`.
     #[tracing::instrument(skip_all, fields(layer = self.at))]
     fn predict_merging(
         &self,
         merging: &[usize],
         models: &[Vec<Option<Arc<dyn Model>>>],
         columns: Option<&[Mutex<MatMut<'_>>]>,
-    ) -> Result<Vec<Vec<Vec<Losses>>>> {
+    ) -> Result<Vec<Vec<Predicted>>> {
         (0..self.folds.len())
             .into_par_iter()
             .map(|fold| {
                 let own: Vec<Arc<dyn Model>> =
                     merging.iter().map(|j| Arc::clone(models[fold][*j].as_ref().expect("fitted"))).collect();
                 let models = || own.iter().map(Arc::as_ref);
-                let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>| {
+                let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>, seconds: &mut [f64]| {
                     let blame = |at: usize, e: Error| self.named(self.input_row(e, first), merging[at], fold);
-                    predict_all(x, models(), out, &blame)
+                    predict_all(x, models(), out, &blame, seconds)
                 };
                 let losses = self.predict_fold(merging, fold, models(), columns, &predict)?;
                 merging.iter().for_each(|j| self.step(&self.learners[*j].name, Some(fold)));
@@ -715,7 +788,7 @@ impl Stage<'_, '_> {
             let done: Vec<Vec<OpaqueFit>> = wave
                 .folds
                 .par_iter()
-                .map(|&set| self.fit_set(opaque, set, wave.serial, columns))
+                .map(|&set| clocked(|| self.fit_set(opaque, set, wave.serial, columns)).0)
                 .collect::<Result<_>>()?;
             fits.extend(done.into_iter().flatten());
         }
@@ -744,34 +817,39 @@ impl Stage<'_, '_> {
         let run = |j: usize| -> Result<OpaqueFit> {
             self.check_cancelled()?;
             let learner = &self.learners[j];
-            let start = Instant::now();
-            let model = views
-                .with_train(self.plan.learners[j].order, |train| {
+            // What the fit copies for itself is this learner's.
+            let ledger = Ledger::new();
+            let order = self.plan.learners[j].order;
+            let (model, seconds) = clocked(|| {
+                views.with_train(order, |train| {
                     let cx = FitContext {
                         seed: seed_for(self.sl.seed, self.at, j, fold),
                         layer: self.at,
                         fold,
                         scratch: self.sl.scratch.as_ref(),
-                        ledger: self.ledger,
+                        ledger: &ledger,
                         table: self.handle.as_ref(),
                         target: self.y_handle.as_ref(),
                         n_classes: self.n_classes,
                     };
                     guarded(|| learner.estimator.fit(train, &cx))
                 })
-                .map_err(|e| self.named(e, j, set))?;
-            let seconds = start.elapsed().as_secs_f64();
+            });
+            let model = model.map_err(|e| self.named(e, j, set))?;
+            let (way, shared) = views.taken(order);
+            let taken = Taken { way, most: shared, bytes: shared + ledger.copied_bytes() };
+            self.ledger.append(ledger);
             self.check_model(j, set, model.as_ref())?;
-            let losses = match fold {
+            let predicted = match fold {
                 Some(f) => {
                     let models = [model.as_ref()].into_iter();
-                    let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>| {
+                    let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>, seconds: &mut [f64]| {
                         let blame = |_, e: Error| self.named(self.input_row(e, first), j, set);
-                        predict_all(x, models.clone(), out, &blame)
+                        predict_all(x, models.clone(), out, &blame, seconds)
                     };
                     self.predict_fold(&[j], f, models.clone(), columns, &predict)?.swap_remove(0)
                 }
-                None => Vec::new(),
+                None => Predicted::default(),
             };
             self.step(&learner.name, fold);
             // A stage above that streams predictions reads linear models again; others may be large and go.
@@ -782,8 +860,9 @@ impl Stage<'_, '_> {
                 held_out: set,
                 model: keep.then_some(model),
                 convergence,
-                losses,
+                predicted,
                 seconds,
+                taken,
             })
         };
         if serial {
@@ -799,46 +878,54 @@ impl Stage<'_, '_> {
     }
 
     /// Predict one fold by `predict`, which is told where its rows start and writes the columns of `learners` beside each other's,
-    /// with `models`, into `columns` where predictions are stored. Returns losses, `[learner][block]`.
+    /// with `models`, into `columns` where predictions are stored. Returns what came of it, by
+    /// learner.
     fn predict_fold<'m>(
         &self,
         learners: &[usize],
         fold: usize,
         models: impl Iterator<Item = &'m dyn Model>,
         columns: Option<&[Mutex<MatMut<'_>>]>,
-        predict: &(dyn Fn(usize, MatRef<'_>, MatMut<'_>) -> Result<()> + Sync),
-    ) -> Result<Vec<Vec<Losses>>> {
+        predict: &(dyn Fn(usize, MatRef<'_>, MatMut<'_>, &mut [f64]) -> Result<()> + Sync),
+    ) -> Result<Vec<Predicted>> {
         let range = self.folds.range(fold);
         let plans: Vec<&LearnerPlan> = learners.iter().map(|j| &self.plan.learners[*j]).collect();
         let places: Vec<Range<usize>> = plans.iter().map(|plan| plan.columns.clone()).collect();
         let width = places.iter().map(|place| place.len()).sum();
-        // By batch, block and learner.
-        let losses: Vec<Vec<Vec<Losses>>> = par_batches(&range, batch_rows(models, self.ncols() + width))
-            .map(|blocks| {
-                let rows = rows_of_blocks(&range, &blocks);
-                let mut z = vec![0.0; rows.len() * width];
-                self.source.block(fold, rows.clone(), &mut |x| {
-                    predict(rows.start, x, MatMut::new(&mut z, x.nrows(), width, Order::C)?)
-                })?;
-                let z = MatRef::new(&z, rows.len(), width, Order::C)?;
-                if let Some(columns) = columns {
-                    store(&columns[fold], rows.start - range.start, &places, z);
-                }
-                blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
-                let y = self.y[rows].chunks(BLOCK_ROWS);
-                let block = |(z, y): (MatRef<'_>, &[f64])| {
-                    let mut first = 0;
-                    let losses = plans.iter().map(|plan| {
-                        let own = first..first + plan.columns.len();
-                        first = own.end;
-                        Losses::of(z, own, plan.predicts, y)
-                    });
-                    losses.collect()
-                };
-                Ok(z.row_blocks(BLOCK_ROWS).zip(y).map(block).collect())
-            })
-            .collect::<Result<_>>()?;
-        Ok((0..plans.len()).map(|a| losses.iter().flatten().map(|block| block[a]).collect()).collect())
+        // By batch: by block and learner, and the seconds by learner.
+        let batch = |blocks: Range<usize>| -> Result<(Vec<Vec<Losses>>, Vec<f64>)> {
+            let rows = rows_of_blocks(&range, &blocks);
+            let mut z = vec![0.0; rows.len() * width];
+            let mut seconds = vec![0.0; plans.len()];
+            self.source.block(fold, rows.clone(), &mut |x| {
+                predict(rows.start, x, MatMut::new(&mut z, x.nrows(), width, Order::C)?, &mut seconds)
+            })?;
+            let z = MatRef::new(&z, rows.len(), width, Order::C)?;
+            if let Some(columns) = columns {
+                store(&columns[fold], rows.start - range.start, &places, z);
+            }
+            blocks.into_iter().try_for_each(|b| self.passed(&range, b))?;
+            let y = self.y[rows].chunks(BLOCK_ROWS);
+            let block = |(z, y): (MatRef<'_>, &[f64])| {
+                let mut first = 0;
+                let losses = plans.iter().map(|plan| {
+                    let own = first..first + plan.columns.len();
+                    first = own.end;
+                    Losses::of(z, own, plan.predicts, y)
+                });
+                losses.collect()
+            };
+            Ok((z.row_blocks(BLOCK_ROWS).zip(y).map(block).collect(), seconds))
+        };
+        let rows = batch_rows(models, self.ncols() + width);
+        // Clocked, so that a fit whose thread takes a batch on does not count it as its own.
+        let batches: Vec<_> =
+            par_batches(&range, rows).map(|blocks| clocked(|| batch(blocks)).0).collect::<Result<_>>()?;
+        let by_learner = |a: usize| Predicted {
+            losses: batches.iter().flat_map(|(losses, _)| losses).map(|block| block[a]).collect(),
+            seconds: batches.iter().map(|(_, seconds)| seconds[a]).sum(),
+        };
+        Ok((0..plans.len()).map(by_learner).collect())
     }
 
     fn scores(
@@ -853,7 +940,7 @@ impl Stage<'_, '_> {
         let sizes = self.folds.sizes();
         let mut sums: Vec<Vec<(Losses, usize)>> = vec![Vec::new(); self.learners.len()];
         if self.plan.scored_by_statistics && self.plan.predictions == PredictionWay::None {
-            let mut exact: Option<Vec<Vec<Vec<Losses>>>> = None;
+            let mut exact: Option<Vec<Vec<Predicted>>> = None;
             for (fold, statistics) in statistics.unwrap_or_default().iter().enumerate() {
                 let moments = statistics.get::<Moments>(&MOMENTS)?;
                 for (j, sums) in sums.iter_mut().enumerate() {
@@ -875,7 +962,7 @@ impl Stage<'_, '_> {
                             let all: Vec<usize> = (0..self.learners.len()).collect();
                             exact = Some(self.predict_merging(&all, models, None)?);
                         }
-                        Losses::sum(exact.as_ref().map_or(&[], |e| &e[fold][j]))
+                        Losses::sum(exact.as_ref().map_or(&[], |e| &e[fold][j].losses))
                     };
                     self.check_losses(&sum, j, fold)?;
                     sums.push((sum, sizes[fold]));
@@ -906,18 +993,10 @@ impl Stage<'_, '_> {
     }
 
     fn report(&self, j: usize, learner: &Learner, fit: &StageFit) -> LearnerReport {
-        let planned = &self.plan.learners[j];
-        let ways =
-            || self.plan.ways.iter().flat_map(|w| w.x.iter().filter(|(o, _)| Some(*o) == planned.order));
-        let access = match (planned.access, self.plan.source) {
-            (Access::Merge, SourceWay::Statistics) => "statistics",
-            (Access::Merge, _) => "merge",
-            (Access::Segments, _) => "segments",
-            // The costliest way among the folds says most.
-            (Access::Contiguous(_), _) => ways()
-                .map(|(_, w)| *w)
-                .max_by_key(|w| (*w != Way::Plain, w.bytes()))
-                .map_or("plain", Way::name),
+        let access = match self.plan.learners[j].access {
+            Access::Merge if fit.carried => "statistics",
+            Access::Merge => "merge",
+            _ => fit.taken[j].way,
         };
         LearnerReport {
             layer: self.at,
@@ -926,7 +1005,8 @@ impl Stage<'_, '_> {
             access: access.into(),
             scores: fit.scores.as_ref().map(|s| s[j].clone()),
             fit_seconds: fit.seconds[j],
-            copied_bytes: ways().map(|(_, w)| w.bytes()).sum(),
+            predict_seconds: fit.predict_seconds[j],
+            copied_bytes: fit.taken[j].bytes,
             convergence: fit.convergence[j].clone(),
         }
     }
@@ -960,6 +1040,21 @@ impl Stage<'_, '_> {
     }
 }
 
+thread_local! {
+    /// Time that clocked jobs took on this thread while another one was under way.
+    static TAKEN_ON: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Run a job; its seconds, without those of other clocked jobs that its thread took on while it waited for a part of the job.
+fn clocked<T>(job: impl FnOnce() -> T) -> (T, f64) {
+    let before = TAKEN_ON.replace(Duration::ZERO);
+    let start = Instant::now();
+    let done = job();
+    let whole = start.elapsed();
+    let others = TAKEN_ON.replace(before + whole);
+    (done, whole.saturating_sub(others).as_secs_f64())
+}
+
 /// Blocks of a fold.
 fn n_blocks(range: &Range<usize>) -> usize {
     range.len().div_ceil(BLOCK_ROWS)
@@ -985,6 +1080,16 @@ fn block_rows(range: &Range<usize>, b: usize) -> Range<usize> {
 /// Rows of neighbouring blocks of a range.
 fn rows_of_blocks(range: &Range<usize>, blocks: &Range<usize>) -> Range<usize> {
     block_rows(range, blocks.start).start..block_rows(range, blocks.end - 1).end
+}
+
+/// Whether every value is finite, or NaN where that is accepted.
+fn has_only_numbers(x: MatRef<'_>, missing: bool) -> bool {
+    x.is_within(f64::MAX) || (missing && first_fault(x, true).is_none())
+}
+
+/// The first value that is not finite, and not NaN where that is accepted, by row and column.
+fn first_fault(x: MatRef<'_>, missing: bool) -> Option<(usize, usize, f64)> {
+    x.first(|value| value.is_infinite() || (value.is_nan() && !missing))
 }
 
 /// Cut prediction columns by fold, each behind its own lock: blocks of one fold are written one at a time.
@@ -1047,6 +1152,23 @@ impl Held<'_> {
             Held::Copied(copy) => Some(copy.as_mat()),
         }
     }
+
+    fn way(&self) -> &'static str {
+        match self {
+            Held::InPlace => "plain",
+            Held::Rewired(_) => "rewired",
+            Held::Copied(_) => "gathered",
+        }
+    }
+
+    /// Bytes copied.
+    fn bytes(&self) -> u64 {
+        match self {
+            Held::InPlace => 0,
+            Held::Rewired(view) => view.bytes_copied(),
+            Held::Copied(copy) => copy.as_mat().shape().bytes(),
+        }
+    }
 }
 
 impl<'v> Views<'v> {
@@ -1092,6 +1214,15 @@ impl<'v> Views<'v> {
         Ok(Self { table, y_table: stage.y_table, rows, all: Rows::all(rows.len()), x, y })
     }
 
+    /// How the rows of a view of this order came together, and the bytes copied for it and for the targets beside it.
+    fn taken(&self, order: Option<Order>) -> (&'static str, u64) {
+        let held = self.x.iter().find(|(have, _)| Some(*have) == order).map(|(_, held)| held);
+        match held {
+            None => ("segments", 0),
+            Some(held) => (held.way(), held.bytes() + self.y.bytes()),
+        }
+    }
+
     /// Call `fit` with the rows as a learner takes them: as runs, or as one matrix of `order`.
     fn with_train<T>(&self, order: Option<Order>, fit: impl FnOnce(&Train<'_>) -> Result<T>) -> Result<T> {
         let find = |o: Order| self.x.iter().find(|(have, _)| *have == o).and_then(|(_, held)| held.mat());
@@ -1104,5 +1235,23 @@ impl<'v> Views<'v> {
             _ => FoldView::new(self.y_table.as_mat(), self.rows)?,
         };
         fit(&Train::new(x, y)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_stands_while_its_thread_takes_on_other_clocked_work() {
+        let rest = |millis| std::thread::sleep(Duration::from_millis(millis));
+        let ((first, second), own) = clocked(|| {
+            rest(1);
+            (clocked(|| rest(150)).1, clocked(|| rest(150)).1)
+        });
+        assert!(first >= 0.15 && second >= 0.15 && own >= 0.001 && own < 0.15, "{first} {second} {own}");
+        // What is over is forgotten.
+        let ((), own) = clocked(|| rest(5));
+        assert!(own >= 0.005, "{own}");
     }
 }

@@ -103,12 +103,14 @@ impl Layer {
 pub struct MemoryBudget(Option<u64>);
 
 impl MemoryBudget {
-    /// No bound; still, at most one gathered training set is in memory at a time.
+    /// No bound but the memory there is: what Linux calls available, less where control groups or `RLIMIT_AS` leave less. A plan that is
+    /// larger puts fits in turn, and is refused when that is not enough ([`ErrorKind::Memory`]). At most one gathered training set is in
+    /// memory at a time.
     pub fn unlimited() -> Self {
         Self(None)
     }
 
-    /// At most this many bytes. What cannot be kept to is refused by the plan, before anything runs.
+    /// At most this many bytes, whatever the machine has. What cannot be kept to is refused by the plan, before anything runs.
     pub fn bytes(bytes: u64) -> Self {
         Self(Some(bytes))
     }
@@ -346,14 +348,18 @@ pub struct LearnerReport {
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// How it took its rows: `merge`, `segments`, `plain`, `rewired`, `gathered`, `statistics` or `predictions`.
+    /// How it took its rows: from `statistics` of the layer below, by statistics of its own that `merge`, as runs in place
+    /// (`segments`), or as one matrix: `plain`, `rewired` or `gathered`, the costliest of its training sets.
     pub access: String,
     /// Cross-validated root mean squared error; absent when not scored.
     #[serde(flatten)]
     pub scores: Option<Scores>,
-    /// Seconds in its own K + 1 fits, over all threads; the shared pass is not in it.
+    /// Seconds of its own K + 1 fits, added up over threads; neither the shared pass nor other learners' work that a thread took on
+    /// meanwhile is in it.
     pub fit_seconds: f64,
-    /// Bytes copied to hand it its rows; shared copies count at every learner that uses them.
+    /// Seconds of its predictions of held-out folds, likewise; 0 where scores follow from statistics.
+    pub predict_seconds: f64,
+    /// Bytes copied to hand it its rows, and in its fits: what the ledger says. Shared copies count at every learner that uses them.
     pub copied_bytes: u64,
     /// How each of its fits ended, fold by fold and on all rows last; empty for a learner that does not iterate.
     pub convergence: Vec<FitConvergence>,
@@ -509,6 +515,11 @@ impl FittedEnsemble {
         self.stages.last().map_or(0, |stage| stage[0].model.n_outputs())
     }
 
+    /// Whether rows to predict from may hold NaN: every model of the first layer was made for them.
+    pub fn accepts_missing(&self) -> bool {
+        self.stages.first().is_some_and(|stage| stage.iter().all(|l| l.model.accepts_missing()))
+    }
+
     /// The first layer's out-of-fold predictions, rows x learners (one column per class of a classifier) in the input's order, when
     /// [`SuperLearner::keep_out_of_fold`] asked for them. No copy.
     ///
@@ -613,10 +624,10 @@ impl FittedEnsemble {
             let blame = |at: usize, e: Error| e.in_learner(&learners[at].name, stage, None);
             let (width, x) = (stage_width(learners), predicted(&below, x)?);
             if stage + 1 == self.stages.len() {
-                return predict_all(x, models, MatMut::new(out, nrows, width, Order::C)?, &blame);
+                return predict_all(x, models, MatMut::new(out, nrows, width, Order::C)?, &blame, &mut []);
             }
             let mut z = vec![0.0; nrows * width];
-            predict_all(x, models, MatMut::new(&mut z, nrows, width, Order::C)?, &blame)?;
+            predict_all(x, models, MatMut::new(&mut z, nrows, width, Order::C)?, &blame, &mut [])?;
             below = Some((z, width));
         }
         Ok(())

@@ -73,7 +73,7 @@ pub enum ErrorKind {
     },
     /// A value that is NaN or infinite after transformers, made from values that are finite.
     Transformed {
-        /// The row, from 0, of the training rows of this fit.
+        /// The row, from 0, of the training rows of this fit, or of the rows to predict from.
         row: usize,
         /// The column, from 0, that the transformers made.
         column: usize,
@@ -357,6 +357,7 @@ impl Error {
                 ErrorKind::Learner { source, .. } => error = source,
                 ErrorKind::NotFinite { row, .. }
                 | ErrorKind::Magnitude { row, .. }
+                | ErrorKind::Transformed { row, .. }
                 | ErrorKind::Prediction { row, .. } => {
                     *row = number(*row);
                     break;
@@ -437,7 +438,7 @@ impl fmt::Display for ErrorKind {
             ),
             ErrorKind::Transformed { row, column, value } => write!(
                 f,
-                "its transformers make {value} of finite values, in row {row} of its training rows and column {column} of theirs (both from 0); rescale the columns or leave a transformer out"
+                "its transformers make {value} of finite values, in row {row} of the rows handed to it and column {column} of theirs (both from 0); rescale the columns or leave a transformer out"
             ),
             ErrorKind::Magnitude { table, row, column, value } => write!(
                 f,

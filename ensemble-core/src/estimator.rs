@@ -74,13 +74,15 @@ impl std::fmt::Display for Predicts {
     }
 }
 
-/// What a learner does with training values that are NaN.
+/// What a learner does with training values that are NaN. Infinite values are always refused, and so are targets that are not finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingValues {
-    /// Its fit is an error that names the value; no backend ever sees it.
+    /// Its fit is an error that names the value; no backend ever sees it. In a layer where others learn from NaN, the error names the
+    /// learner as well.
     #[default]
     Refused,
-    /// It learns from them.
+    /// It learns from them: a first layer of such learners is handed the table as it is. Statistics that such a learner asks for take
+    /// NaN too. Its models must [accept](crate::Model::accepts_missing) NaN in their turn.
     Accepted,
 }
 
@@ -316,11 +318,6 @@ pub trait Estimator: Send + Sync {
         let _ = train;
         0
     }
-
-    /// Passes that predictions are worth avoiding: `true` when predicting costs far more than reading the rows.
-    fn predicts_slowly(&self) -> bool {
-        false
-    }
 }
 
 /// What one fit allocates on a target of `n_classes` classes, or of numbers.
@@ -525,6 +522,12 @@ pub trait Transformer: Send + Sync {
         ncols
     }
 
+    /// What it does with NaN among training values: one that accepts them fills them in, and so must its maps
+    /// ([`FittedTransform::accepts_missing`]). A pipeline accepts what its first transformer accepts.
+    fn missing_values(&self) -> MissingValues {
+        MissingValues::Refused
+    }
+
     /// Fit on training rows.
     ///
     /// # Errors
@@ -586,6 +589,11 @@ pub trait FittedTransform: Send + Sync {
     /// The map as x -> A'(x - b), if it is that.
     fn as_affine(&self) -> Option<&Affine> {
         None
+    }
+
+    /// Whether it maps NaN to numbers.
+    fn accepts_missing(&self) -> bool {
+        false
     }
 
     /// Map the rows of `x` into `out`, `x.nrows()` x `n_out()`.

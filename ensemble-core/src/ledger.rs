@@ -8,7 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkKind {
-    /// One scan of a table by the engine; bytes are those read.
+    /// One scan of a table by the engine, in one sweep or fold by fold; bytes are those read. Its layer says of which: 0 the input
+    /// table, a later one the prediction columns of the layer below it.
     Pass,
     /// Training rows copied into memory.
     Gather,
@@ -67,7 +68,8 @@ pub(crate) fn copies(work: &[Work]) -> Vec<Work> {
 /// Sums over work, as reports show them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Scans of the input table by the engine.
+    /// Scans of the input table by the engine: for statistics, for the check of values, and to predict held-out folds, once for all
+    /// learners whose fits merge and once for each other. What learners read in their fits is theirs.
     pub data_passes: u64,
     /// Bytes of training rows copied into memory.
     pub gathered_bytes: u64,
@@ -114,6 +116,18 @@ impl Ledger {
     /// Write down what was done.
     pub fn write(&self, work: Work) {
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(work);
+    }
+
+    /// Bytes copied or stored so far.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        let entries = self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        entries.iter().filter(|w| w.kind != WorkKind::Pass).map(|w| w.bytes).sum()
+    }
+
+    /// Take over what another ledger holds.
+    pub(crate) fn append(&self, other: Ledger) {
+        let more = other.into_entries();
+        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(more);
     }
 
     /// Everything, sorted, so that two runs compare.

@@ -1,5 +1,7 @@
 //! Fitted models, and the linear form that the engine's algebra reads.
 
+use std::time::Instant;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
@@ -273,19 +275,24 @@ fn linear_into(x: MatRef<'_>, models: &[LinearForm<'_>], out: MatMut<'_>) -> Res
 
 /// Predict with every model, its columns beside each other's; linear ones together, so that rows are read once. Rows have been looked
 /// at: by [`check_queries`], or by the fit. A failure, a panic
-/// or a prediction that is not finite is said of the model by `blame`, which is given its number.
+/// or a prediction that is not finite is said of the model by `blame`, which is given its number. The time of each is
+/// added to `seconds`, where there is a place for it; linear ones share theirs evenly.
 pub(crate) fn predict_all<'m>(
     x: MatRef<'_>,
     models: impl Iterator<Item = &'m dyn Model> + Clone,
     mut out: MatMut<'_>,
     blame: &dyn Fn(usize, Error) -> Error,
+    seconds: &mut [f64],
 ) -> Result<()> {
+    let mut start = Instant::now();
     let forms = models
         .clone()
         .enumerate()
         .map(|(at, model)| guarded(|| Ok(model.as_linear())).map_err(|e| blame(at, e)).transpose());
     if let Some(forms) = forms.collect::<Option<Result<Vec<LinearForm<'_>>>>>() {
         linear_into(x, &forms?, out.reborrow())?;
+        let share = start.elapsed().as_secs_f64() / seconds.len().max(1) as f64;
+        seconds.iter_mut().for_each(|s| *s += share);
         return found_out(x, out.as_ref()).map_err(|e| match *e.kind() {
             ErrorKind::Prediction { row, column, value } => {
                 blame(column, ErrorKind::Prediction { row, column: 0, value }.into())
@@ -303,6 +310,10 @@ pub(crate) fn predict_all<'m>(
             check_predicted(own.as_ref())
         };
         guarded(&mut predict).map_err(|e| blame(at, e))?;
+        if let Some(seconds) = seconds.get_mut(at) {
+            *seconds += start.elapsed().as_secs_f64();
+            start = Instant::now();
+        }
     }
     Ok(())
 }

@@ -151,7 +151,9 @@ fn map_training_block(
 
 /// Fold a linear model behind affine maps into one on the raw columns.
 fn finish(kind: &str, maps: Vec<Arc<dyn FittedTransform>>, model: Arc<dyn Model>) -> Arc<dyn Model> {
-    let affine: Option<Vec<&Affine>> = maps.iter().map(|m| m.as_affine()).collect();
+    // A map that fills what is missing is more than its affine form.
+    let fills = maps.iter().any(|m| m.accepts_missing());
+    let affine: Option<Vec<&Affine>> = maps.iter().map(|m| m.as_affine().filter(|_| !fills)).collect();
     if let (Some(form), Some(affine)) = (model.as_linear(), affine) {
         let mut coefficients: Vec<f64> = form.coefficients.into();
         let mut intercept = form.intercept;
@@ -284,12 +286,12 @@ impl Estimator for Pipeline {
     }
 
     fn missing_values(&self) -> MissingValues {
-        // Transformers sum columns up before the learner sees a row.
-        if self.transformers.is_empty() { self.learner.missing_values() } else { MissingValues::Refused }
-    }
-
-    fn predicts_slowly(&self) -> bool {
-        self.learner.predicts_slowly()
+        // Behind the first transformer nothing is missing: it fills, or it refuses. Carried statistics cannot fill.
+        match self.transformers.first() {
+            None => self.learner.missing_values(),
+            Some(first) if !self.merges() => first.missing_values(),
+            Some(_) => MissingValues::Refused,
+        }
     }
 }
 
@@ -375,6 +377,10 @@ impl Model for PipelineModel {
         self.model.n_outputs()
     }
 
+    fn accepts_missing(&self) -> bool {
+        self.maps.first().map_or_else(|| self.model.accepts_missing(), |m| m.accepts_missing())
+    }
+
     fn predict_into(&self, x: MatRef<'_>, mut out: MatMut<'_>) -> Result<()> {
         check_prediction(self, x, &out)?;
         let mapped = self.maps.iter().map(|map| map.n_out()).sum();
@@ -382,7 +388,9 @@ impl Model for PipelineModel {
         for block in x.row_blocks(batch_rows([self.model.as_ref()], mapped)) {
             let end = row + block.nrows();
             map_block(&self.maps, block, &mut |z| self.model.predict_into(z, out.rows_mut(row..end)))
-                .map_err(|e| e.after_rows(row).of_table("rows behind the transformers"))?;
+                .map_err(|e| {
+                    e.behind_transformers().after_rows(row).of_table("rows behind the transformers")
+                })?;
             row = end;
         }
         Ok(())

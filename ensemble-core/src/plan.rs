@@ -128,6 +128,19 @@ pub(crate) struct Wave {
     pub(crate) serial: bool,
 }
 
+/// A table that scans read.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Read {
+    pub(crate) layer: usize,
+    pub(crate) bytes: u64,
+}
+
+impl Read {
+    pub(crate) fn work(self, what: &'static str) -> Work {
+        Work::new(WorkKind::Pass, self.layer, None, self.bytes, what)
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LearnerPlan {
     pub(crate) name: String,
@@ -160,6 +173,8 @@ pub(crate) struct StagePlan {
     pub(crate) statistics: Vec<String>,
     pub(crate) state_bytes: u64,
     pub(crate) predictions: PredictionWay,
+    /// What a scan for this stage reads: layer 0 is the input table, a later one the prediction columns of the layer below it.
+    pub(crate) reads: Read,
     /// Whether folds are fitted at all; otherwise all rows only.
     pub(crate) cross_validated: bool,
     /// Whether scores follow from statistics.
@@ -352,7 +367,7 @@ fn plan_within(
     let mat = x.as_mat();
     let shape = mat.shape();
     let n_classes = classes.as_ref().map(Classes::len);
-    let folds = sl.folds.split(shape.nrows, neediest(sl))?;
+    let folds = sl.folds.split(shape.nrows, neediest(sl)?)?;
     let threads = sl.threads.unwrap_or_else(rayon::current_num_threads);
     let scratch = sl.scratch.as_ref();
     let mut work = Vec::new();
@@ -448,9 +463,17 @@ fn plan_within(
 }
 
 /// The access of the learner that is hardest to serve: folds follow from it, whatever table they are cut from.
-fn neediest(sl: &SuperLearner) -> Access {
-    let mut accesses = sl.stages().into_iter().flatten().map(|l| l.estimator.access());
-    accesses.find(|access| matches!(access, Access::Contiguous(_))).unwrap_or(Access::Segments)
+fn neediest(sl: &SuperLearner) -> Result<Access> {
+    for (at, stage) in sl.stages().into_iter().enumerate() {
+        for learner in stage {
+            let access = guarded(|| Ok(learner.estimator.access()));
+            let access = access.map_err(|e| e.in_learner(&learner.name, at, None))?;
+            if matches!(access, Access::Contiguous(_)) {
+                return Ok(access);
+            }
+        }
+    }
+    Ok(Access::Segments)
 }
 
 /// A sum of declared bytes, the greatest number where they are more.
@@ -593,18 +616,17 @@ impl Stage<'_> {
         check_declared(learners, at, Shape { nrows: place.shape.nrows - held_out, ..place.shape })?;
         let wanted = requests(learners, at, &cx)?;
         let source = source_of(previous, learners, &wanted);
+        // What is not stored is made from what the stage below reads.
+        let reads = match (source, previous) {
+            (SourceWay::Stream | SourceWay::Statistics, Some((_, below))) => below.reads,
+            _ => Read { layer: at, bytes: place.shape.bytes() },
+        };
         if source != SourceWay::Statistics && !wanted.is_empty() {
-            work.push(Work::new(
-                WorkKind::Pass,
-                self.layer_of_pass(source),
-                None,
-                place.shape.bytes(),
-                "statistics",
-            ));
+            work.push(reads.work("statistics"));
         }
         let checked = at == 0 && wanted.is_empty();
         if checked {
-            work.push(Work::new(WorkKind::Pass, 0, None, place.shape.bytes(), "check values"));
+            work.push(reads.work("check values"));
         }
 
         // What follows from the states: scores, and the next stage's statistics.
@@ -620,15 +642,11 @@ impl Stage<'_> {
             (false, true) => PredictionWay::Scored,
             (false, false) => PredictionWay::None,
         };
-        if predictions != PredictionWay::None && !learners.iter().all(|l| opaque(&l)) {
-            work.push(Work::new(
-                WorkKind::Pass,
-                self.layer_of_pass(source),
-                None,
-                place.shape.bytes(),
-                "out-of-fold predictions",
-            ));
-        }
+        // Merging learners predict side by side in one scan; others one by one, each after its fit.
+        let n_opaque = learners.iter().filter(opaque).count();
+        let together = predictions != PredictionWay::None && n_opaque < learners.len();
+        let alone = if cross_validated { n_opaque } else { 0 };
+        work.extend((0..alone + usize::from(together)).map(|_| reads.work("out-of-fold predictions")));
         if stored {
             work.push(prediction_work(sl, at, bytes, "out-of-fold predictions"));
         }
@@ -649,6 +667,7 @@ impl Stage<'_> {
             statistics: wanted.iter().map(|w| w.key().to_string()).collect(),
             state_bytes,
             predictions,
+            reads,
             cross_validated,
             scored_by_statistics,
             checked,
@@ -683,11 +702,6 @@ impl Stage<'_> {
             base
         };
         Ok((planned, peak))
-    }
-
-    /// A streamed stage reads the table below it.
-    fn layer_of_pass(&self, source: SourceWay) -> usize {
-        if source == SourceWay::Stream { 0 } else { self.at }
     }
 
     fn next_source(&self, next: &[Learner], linear: bool, from_moments: bool) -> Result<SourceWay> {
@@ -995,6 +1009,39 @@ mod tests {
         pipeline::Pipeline,
         table::DenseTable,
     };
+
+    /// Declares what no machine has.
+    struct Endless;
+
+    impl Estimator for Endless {
+        fn kind(&self) -> String {
+            "test.endless".into()
+        }
+        fn access(&self) -> Access {
+            Access::Segments
+        }
+        fn cost(&self, _: Shape) -> FitCost {
+            FitCost { peak_bytes: u64::MAX - 1000, model_bytes: u64::MAX }
+        }
+        fn fit(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            Err(Error::unsupported("it is only planned"))
+        }
+    }
+
+    #[test]
+    fn costs_beyond_all_memory_are_refused_by_the_plan_and_never_wrap() {
+        let x = DenseTable::column((0..90).map(f64::from).collect());
+        let piped: Arc<dyn Estimator> = Arc::new(Pipeline::new(Vec::new(), Arc::new(Endless)));
+        for learner in [Arc::new(Endless) as Arc<dyn Estimator>, piped] {
+            let layer = Layer::new().shared("one", Arc::clone(&learner)).shared("two", learner);
+            let stack = SuperLearner::new(KFold::new(3)).layer(layer).meta(Endless);
+            let error = stack.plan(&x, &x).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{error}");
+            assert!(error.to_string().contains("a fit of learner '"), "{error}");
+            let error = stack.budget(MemoryBudget::bytes(1 << 40)).plan(&x, &x).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Budget { .. }), "{error}");
+        }
+    }
 
     /// Declares a thousand bytes a class, and one for a target of numbers.
     struct Costly;

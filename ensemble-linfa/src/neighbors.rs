@@ -555,10 +555,6 @@ macro_rules! neighbors {
                     Err(model) => Ok(model),
                 }
             }
-
-            fn predicts_slowly(&self) -> bool {
-                true
-            }
         }
     };
 }

@@ -376,10 +376,6 @@ impl Estimator for Svr {
     fn is_linear(&self) -> bool {
         self.kernel == KernelKind::Linear
     }
-
-    fn predicts_slowly(&self) -> bool {
-        self.kernel != KernelKind::Linear
-    }
 }
 
 impl Svc {
@@ -464,10 +460,6 @@ impl Estimator for Svc {
         }
         let probability = self.probability;
         Ok(Arc::new(ByRow(SvcModel { n_inputs: x.ncols(), present, machines, platt, probability })))
-    }
-
-    fn predicts_slowly(&self) -> bool {
-        self.kernel != KernelKind::Linear
     }
 }
 

@@ -252,10 +252,6 @@ impl Estimator for KNeighborsRegressor {
     fn as_merge(&self) -> Option<&dyn MergeFit> {
         Some(self)
     }
-
-    fn predicts_slowly(&self) -> bool {
-        true
-    }
 }
 
 impl MergeFit for KNeighborsRegressor {

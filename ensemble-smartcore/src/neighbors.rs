@@ -644,10 +644,6 @@ impl Estimator for KNeighborsRegressor {
         train.check_finite()?;
         self.neighborhood.fit(Self::KIND, train, cx, None)
     }
-
-    fn predicts_slowly(&self) -> bool {
-        true
-    }
 }
 
 /// The shares of classes among the nearest rows, by their weights. Memory, ties and faults as in [`KNeighborsRegressor`].
@@ -695,10 +691,6 @@ impl Estimator for KNeighborsClassifier {
             Some(model) => Ok(model),
             None => self.neighborhood.fit(Self::KIND, train, cx, Some(present.n_classes())),
         }
-    }
-
-    fn predicts_slowly(&self) -> bool {
-        true
     }
 }
 

@@ -545,10 +545,6 @@ impl Estimator for Svr {
             convergence,
         }))
     }
-
-    fn predicts_slowly(&self) -> bool {
-        true
-    }
 }
 
 /// Support vector classification by smartcore's `SVC`, an online learner (LASVM) of few passes, one machine for every pair of classes.
@@ -721,10 +717,6 @@ impl Estimator for Svc {
             // An online learner of so many passes: it has no optimum to reach.
             convergence: None,
         }))
-    }
-
-    fn predicts_slowly(&self) -> bool {
-        true
     }
 }
 

@@ -178,7 +178,11 @@ fn views_of_a_wave_share_the_mappings_there_are() {
     // report says that this was not planned.
     let x = Scarce { table: table.clone(), each: 10, granted: 20, taken: 15.into(), most: 0.into() };
     let fitted = stack.fit(&x, &y).unwrap();
-    assert!(!fitted.report().as_planned && fitted.report().totals.gathered_bytes > 0);
+    let report = fitted.report();
+    assert!(!report.as_planned && report.totals.gathered_bytes > 0);
+    // Reports say what was done, not what was planned.
+    assert_eq!(report.learners[0].access, "gathered");
+    assert_eq!(report.learners[0].copied_bytes, report.totals.gathered_bytes);
     assert_eq!(fitted.predict(&table).unwrap(), want);
 }
 

@@ -4,6 +4,7 @@
 mod bits;
 mod classes;
 mod contiguous;
+mod declared;
 mod engine;
 mod guards;
 mod plans;

@@ -82,7 +82,7 @@ impl Subject {
     pub(crate) fn missing_values(&self) -> MissingValues {
         match self {
             Subject::Learner(l) => l.missing_values(),
-            Subject::Transformer(_) => MissingValues::Refused,
+            Subject::Transformer(t) => t.missing_values(),
         }
     }
 

@@ -173,10 +173,6 @@ impl Estimator for XgRegressor {
         let output = Output::Boosted { base: self.base_score, rate: self.learning_rate };
         Ok(Arc::new(TreesModel::new(Self::KIND, train.shape().ncols, trees, output)))
     }
-
-    fn predicts_slowly(&self) -> bool {
-        true
-    }
 }
 
 pub(super) fn register(registry: &mut Registry) {

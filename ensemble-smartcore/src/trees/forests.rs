@@ -241,10 +241,6 @@ macro_rules! regression_forest {
                 })?;
                 Ok(Arc::new(TreesModel::new(Self::KIND, ncols, trees, Output::Mean)))
             }
-
-            fn predicts_slowly(&self) -> bool {
-                true
-            }
         }
     };
 }
@@ -372,10 +368,6 @@ impl Estimator for RandomForestClassifier {
             nodes(&Backend::fit(x, &codes, parameters)?)
         })?;
         Ok(Arc::new(TreesModel::new(Self::KIND, ncols, trees, Output::Votes(present))))
-    }
-
-    fn predicts_slowly(&self) -> bool {
-        true
     }
 }
 
