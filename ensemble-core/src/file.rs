@@ -129,7 +129,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Open a file, or a pipe that somebody writes to, for reading.
 ///
-/// Opening a named pipe waits for its writer, who may never come; here it waits for two seconds.
+/// Opening a named pipe waits for its writer, who may never come; here it waits for two seconds. Once a writer is there, he may
+/// take his time.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be opened, [`ErrorKind::Format`](crate::ErrorKind::Format) for a named
@@ -140,27 +141,26 @@ pub fn open_to_read(path: &Path) -> Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-
-        use rustix::{
-            event::{PollFd, PollFlags, Timespec, poll},
-            fs::{OFlags, fcntl_getfl, fcntl_setfl},
-        };
         if metadata.file_type().is_fifo() {
-            let without_waiting = OFlags::NONBLOCK.bits() as i32;
-            let file =
-                OpenOptions::new().read(true).custom_flags(without_waiting).open(path).map_err(failed)?;
-            let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-            let ready = poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&patience));
-            if matches!(ready, Ok(0)) {
-                return Err(Error::format(
-                    path,
-                    "is a named pipe that nobody writes to; start what writes to it first, or give a file",
-                ));
-            }
-            ready.map_err(|e| failed(e.into()))?;
-            let flags = fcntl_getfl(&file).map_err(|e| failed(e.into()))?;
-            fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
-            return Ok(file);
+            // To open a pipe is to wait for a writer, whether or not he has anything to say yet; no other call tells that he is
+            // there and leaves the bytes in the pipe. So a thread waits, and this one for the thread.
+            let (opened, wait) = std::sync::mpsc::channel();
+            let pipe = path.to_owned();
+            std::thread::Builder::new()
+                .spawn(move || opened.send(File::open(pipe)))
+                .map_err(|e| Error::io(path, "wait for the writer of", e))?;
+            return wait.recv_timeout(PATIENCE).map_or_else(
+                |_| {
+                    // A writer for a moment lets the thread go.
+                    let without_waiting = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+                    let _ = OpenOptions::new().write(true).custom_flags(without_waiting).open(path);
+                    Err(Error::format(
+                        path,
+                        "is a named pipe that nobody writes to; start what writes to it first, or give a file",
+                    ))
+                },
+                |file| file.map_err(failed),
+            );
         }
     }
     if metadata.is_dir() {
@@ -698,6 +698,17 @@ mod tests {
             move || fs::write(pipe, b"back").unwrap()
         });
         assert_eq!(read_whole(&pipe, 4).unwrap(), b"back");
+        writer.join().unwrap();
+        // A writer who opens the pipe at once, and writes when he has something.
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || {
+                let mut file = File::options().write(true).open(pipe).unwrap();
+                std::thread::sleep(PATIENCE + std::time::Duration::from_millis(300));
+                file.write_all(b"late").unwrap();
+            }
+        });
+        assert_eq!(read_whole(&pipe, 4).unwrap(), b"late");
         writer.join().unwrap();
     }
 

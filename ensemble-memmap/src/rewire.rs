@@ -298,13 +298,13 @@ mod linux {
 
     /// Address space of its own, into which pages are placed.
     ///
-    /// Invariant: unless `holed`, every page of `base..base + len` is mapped, and by this value alone.
+    /// Invariant: every page of `base..base + len` outside `hole` is mapped, and by this value alone.
     struct Space {
         base: NonNull<u8>,
         len: usize,
-        /// A placement failed. The system may then have unmapped what it should have replaced, and anybody's mapping may
-        /// lie in the hole by now.
-        holed: bool,
+        /// Bytes of the one placement that failed. The system may then have unmapped what it should have replaced, and
+        /// anybody's mapping may lie there by now.
+        hole: Option<Range<usize>>,
     }
 
     // SAFETY: a `Space` owns its address range alone. Through a shared reference it is only read, and through a mutable
@@ -327,7 +327,7 @@ mod linux {
                 )
             }?;
             let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-            Ok(Self { base, len, holed: false })
+            Ok(Self { base, len, hole: None })
         }
 
         /// The addresses, to be told.
@@ -343,7 +343,7 @@ mod linux {
                 "{bytes:?} of {} reserved bytes",
                 self.len
             );
-            assert!(!self.holed, "nothing is placed after a placement failed");
+            assert!(self.hole.is_none(), "nothing is placed after a placement failed");
             // SAFETY: the assertion keeps the offset inside the reservation, which is one mapped range.
             unsafe { self.base.as_ptr().add(bytes.start) }.cast()
         }
@@ -357,7 +357,7 @@ mod linux {
             let placed = unsafe {
                 mmap(address, bytes.len(), ProtFlags::READ, MapFlags::SHARED | MapFlags::FIXED, file, from)
             };
-            self.holed = placed.is_err();
+            self.hole = placed.is_err().then_some(bytes);
             placed.map(|_| ())
         }
 
@@ -373,7 +373,7 @@ mod linux {
                     MapFlags::PRIVATE | MapFlags::FIXED,
                 )
             };
-            self.holed = placed.is_err();
+            self.hole = placed.is_err().then(|| bytes.clone());
             placed?;
             // SAFETY: these pages were just made, zeroed, readable and writable; `&mut self` makes this the only
             // reference, and it ends with the call.
@@ -385,15 +385,16 @@ mod linux {
 
     impl Drop for Space {
         fn drop(&mut self) {
-            if self.holed {
-                // POSIX lets a mapping that fails unmap what it should have replaced, and Linux did so until 6.12. To unmap
-                // the range could unmap somebody else's memory; address space that is never used again harms nobody.
-                return;
+            // POSIX lets a mapping that fails unmap what it should have replaced, and Linux did so until 6.12. To unmap that range
+            // could unmap somebody else's memory, so its addresses are never used again, which harms nobody. What was placed
+            // before it counts against the mappings of the process and holds the file, and is given back.
+            let hole = self.hole.clone().unwrap_or(self.len..self.len);
+            for owned in [0..hole.start, hole.end..self.len].into_iter().filter(|owned| !owned.is_empty()) {
+                // SAFETY: outside the hole, which is whole pages inside the range, all pages are mapped by this value, and
+                // references into them borrow from it, so none outlives it. A failed placement touches no page outside its own.
+                let unmapped = unsafe { munmap(self.base.as_ptr().add(owned.start).cast(), owned.len()) };
+                debug_assert!(unmapped.is_ok(), "munmap of an owned range: {unmapped:?}");
             }
-            // SAFETY: no placement failed, so all of the range is mapped by this value (`holed`), and references into it
-            // borrow from it, so none outlives it.
-            let unmapped = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
-            debug_assert!(unmapped.is_ok(), "munmap of an owned range: {unmapped:?}");
         }
     }
 
@@ -413,27 +414,43 @@ mod linux {
         }
 
         #[test]
-        fn addresses_of_a_placement_that_failed_are_never_given_back() {
+        fn only_the_addresses_of_a_placement_that_failed_are_never_given_back() {
             let page = rustix::param::page_size();
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("x");
             std::fs::write(&path, vec![0; page]).unwrap();
             let readable = File::open(&path).unwrap();
             let write_only = File::options().write(true).open(&path).unwrap();
+            // Other tests map what they like at addresses that were given back, but not this file.
+            let placed = || {
+                let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+                maps.lines().filter(|line| line.ends_with(path.to_str().unwrap())).count()
+            };
 
             let mut space = Space::reserve(3 * page).unwrap();
             let whole = space.bytes();
             space.place(0..page, &readable, 0).unwrap();
             assert!(is_mapped(whole.start));
+            assert_eq!(placed(), 1);
             drop(space);
+            assert_eq!(placed(), 0);
 
-            let mut space = Space::reserve(3 * page).unwrap();
-            let holed = space.bytes();
-            assert_eq!(space.place(page..2 * page, &write_only, 0).unwrap_err(), Errno::ACCESS);
-            let used = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| space.fill(0..page, |_| {})));
-            assert!(used.is_err(), "a space with a hole is used no more");
-            drop(space);
-            assert!(is_mapped(holed.start) && is_mapped(holed.end - 1));
+            for at in 0..3 {
+                let mut space = Space::reserve(3 * page).unwrap();
+                let start = space.bytes().start;
+                for other in (0..3).filter(|other| *other != at) {
+                    space.place(other * page..(other + 1) * page, &readable, 0).unwrap();
+                }
+                let failed = at * page..(at + 1) * page;
+                assert_eq!(space.place(failed.clone(), &write_only, 0).unwrap_err(), Errno::ACCESS);
+                let used =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| space.fill(0..page, |_| {})));
+                assert!(used.is_err(), "a space with a hole is used no more");
+                assert_eq!(placed(), 2);
+                drop(space);
+                assert_eq!(placed(), 0, "what was placed before page {at} failed is given back");
+                assert!(is_mapped(start + failed.start), "page {at} is not");
+            }
         }
     }
 }

@@ -2,11 +2,19 @@
 //!
 //! A library does not take over its caller's signals; a program asks for it with [`answer_signals`].
 
-use std::{ffi::c_void, ops::Range, sync::OnceLock};
+use std::{
+    ffi::c_void,
+    ops::Range,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use ensemble_core::{
     file::temporary_names,
     notice::{Board, Notice},
+    quoted,
 };
 
 /// The exit code of a process that read a mapped file behind its end.
@@ -40,9 +48,14 @@ pub(crate) fn addresses(bytes: &[u8]) -> Range<usize> {
 impl Told {
     /// Tell of the mapping behind `range`, which messages call `name`. `None` when more than a thousand are told of.
     pub(crate) fn of(range: Range<usize>, what: Mapped, name: &str) -> Option<Self> {
+        // The handler writes the text to a terminal as it stands.
+        let shown: String = name.chars().map(|c| quoted(c.encode_utf8(&mut [0; 4]))).collect();
+        let mut cut = shown.len().saturating_sub(LONGEST - 1);
+        while !shown.is_char_boundary(cut) {
+            cut += 1;
+        }
         let mut text = vec![what as u8];
-        let name = name.as_bytes();
-        text.extend(&name[name.len().saturating_sub(LONGEST - 1)..]);
+        text.extend(&shown.as_bytes()[cut..]);
         // A partial page at the end belongs to the mapping.
         let page = rustix::param::page_size();
         let range = range.start / page * page..range.end.next_multiple_of(page);
@@ -93,8 +106,8 @@ fn answer(signal: i32, handler: libc::sighandler_t, flags: i32) {
     // SAFETY: zeros are a value, as above. The handlers given are `on_bus`, with SA_SIGINFO and its three arguments,
     // `on_end`, without and with its one, and SIG_IGN. Both functions do only what POSIX calls async-signal-safe: they load
     // atomics (`Board::each` and `temporary_names` wait for nothing and allocate nothing, and their slices are on the
-    // handler's stack, some 1.5 KiB, well within the 8 KiB of std's alternate stacks), and call write, unlink, sigaction, raise and
-    // _exit. Neither unwinds: nothing they call panics.
+    // handler's stack, some 2 KiB, well within the 8 KiB of std's alternate stacks), and call write, unlink, sigaction, raise,
+    // pause and _exit. Neither unwinds: nothing they call panics.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler;
@@ -111,6 +124,33 @@ fn say(text: &[u8]) {
     // The exit code still tells when nobody reads standard error.
     let _ = written;
 }
+
+/// A sentence made of parts, on the stack, so that one call writes it and no other output falls into it.
+struct Sentence {
+    bytes: [u8; 2 * LONGEST],
+    len: usize,
+}
+
+impl Sentence {
+    const fn new() -> Self {
+        Self { bytes: [0; 2 * LONGEST], len: 0 }
+    }
+
+    /// Add a part, as far as there is room for it.
+    fn push(&mut self, part: &[u8]) {
+        for (slot, byte) in self.bytes.iter_mut().skip(self.len).zip(part) {
+            *slot = *byte;
+            self.len += 1;
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Whether a thread has begun to end the process with a sentence. Others that read the same file fault at the same time.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Remove temporary files that have names.
 fn remove_temporary_files() {
@@ -130,13 +170,13 @@ extern "C" fn on_bus(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_v
     if code > 0 {
         // An access faulted at `address`. Whoever made it borrows the table, so the table is not being dropped, its text
         // stands on the board as a whole, and no other live mapping has the address.
-        let mut ours = false;
+        let (mut ours, mut sentence) = (false, Sentence::new());
         MAPPED.each(|range, text| {
             if let (false, true, Some((what, name))) = (ours, range.contains(&address), text.split_first()) {
                 ours = true;
-                say(b"ensemble: ");
-                say(name);
-                say(if *what == Mapped::Spilled as u8 {
+                sentence.push(b"ensemble: ");
+                sentence.push(name);
+                sentence.push(if *what == Mapped::Spilled as u8 {
                     b": the disk failed, or is full and keeps no room for files as most file systems do; use another folder for temporary files\n"
                 } else {
                     b": the file was cut short while it was read, or its disk failed; what was computed from it is void\n"
@@ -144,6 +184,12 @@ extern "C" fn on_bus(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_v
             }
         });
         if ours {
+            while ENDING.swap(true, Ordering::Relaxed) {
+                // Another thread speaks and ends the process; to go on would be to read the file again.
+                // SAFETY: `pause` takes nothing and is async-signal-safe.
+                unsafe { libc::pause() };
+            }
+            say(sentence.text());
             remove_temporary_files();
             // SAFETY: ends the process at once and is async-signal-safe.
             unsafe { libc::_exit(CUT_SHORT) };

@@ -28,8 +28,9 @@ fn folder() -> Option<std::path::PathBuf> {
 }
 
 fn raise(signal: &str) {
-    let own = std::process::id().to_string();
-    assert!(Command::new("kill").args([&format!("-{signal}"), &own]).status().unwrap().success());
+    // The shell's own command.
+    let line = format!("kill -s {signal} {}", std::process::id());
+    assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
     // The signal may reach another thread, which ends the process a little later.
     std::thread::sleep(std::time::Duration::from_secs(5));
 }
@@ -70,6 +71,41 @@ fn a_mapped_file_that_is_cut_short_ends_the_program_with_a_sentence() {
 }
 
 #[test]
+fn threads_that_all_read_behind_the_end_say_one_sentence() {
+    if let Some(folder) = folder() {
+        let path = folder.join("a\nb\u{1b}[2J.f64");
+        let nrows = 64 * page() / 8;
+        write(&path, &[&le_bytes(&values(nrows, 1, Order::C))]);
+        answer_signals();
+        let table = MappedTable::open_raw(&path, nrows, 1, Order::C).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(8).unwrap();
+        let together = std::sync::Barrier::new(32);
+        std::thread::scope(|scope| {
+            for at in 1..33 {
+                let (table, together) = (&table, &together);
+                scope.spawn(move || {
+                    together.wait();
+                    println!("not reached: {}", table.as_mat().get(at * page() / 8, 0));
+                });
+            }
+        });
+        return;
+    }
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let output = child("signals::threads_that_all_read_behind_the_end_say_one_sentence", dir.path());
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.matches("ensemble: ").count(), 1, "{said}");
+        assert!(said.ends_with("what was computed from it is void\n"), "{said}");
+        assert!(
+            said.contains("a\\nb\\u{1b}[2J.f64: the file was cut short"),
+            "as messages show names: {said}"
+        );
+    }
+}
+
+#[test]
 fn so_does_one_whose_pages_are_put_side_by_side() {
     if let Some(folder) = folder() {
         let path = folder.join("x.f64");
@@ -100,7 +136,7 @@ fn a_bus_error_that_is_sent_ends_the_process_by_its_signal() {
     }
     let dir = tempfile::tempdir().unwrap();
     let output = child("signals::a_bus_error_that_is_sent_ends_the_process_by_its_signal", dir.path());
-    assert_eq!(output.status.signal(), Some(7), "{output:?}");
+    assert_eq!(output.status.signal(), Some(libc::SIGBUS), "{output:?}");
 }
 
 #[test]
@@ -119,7 +155,7 @@ fn a_bus_error_in_memory_that_is_no_table_ends_the_process_as_before() {
     let dir = tempfile::tempdir().unwrap();
     let output =
         child("signals::a_bus_error_in_memory_that_is_no_table_ends_the_process_as_before", dir.path());
-    assert_eq!(output.status.signal(), Some(7), "{output:?}");
+    assert_eq!(output.status.signal(), Some(libc::SIGBUS), "{output:?}");
 }
 
 #[test]
