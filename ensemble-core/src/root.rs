@@ -108,7 +108,7 @@ pub fn elastic_net_gap(
     l1: f64,
     l2: f64,
 ) -> (f64, f64) {
-    let mut residual = y.to_vec();
+    let mut residual: Vec<f64> = y.into();
     for (j, w) in w.iter().enumerate().filter(|(_, w)| **w != 0.0) {
         residual.iter_mut().enumerate().for_each(|(row, r)| *r -= w * x(row, j));
     }

@@ -85,7 +85,8 @@ impl TweedieRegressor {
         not_negative(Self::KIND, "alpha", self.alpha)?;
         positive(Self::KIND, "tol", self.tol)?;
         rounds(Self::KIND, "max_iter", self.max_iter)?;
-        if !(self.power.abs() <= 100.0) || (self.power > 0.0 && self.power < 1.0) {
+        let allowed = (-100.0..=0.0).contains(&self.power) || (1.0..=100.0).contains(&self.power);
+        if !allowed {
             return Err(Error::parameter(
                 Self::KIND,
                 "power",

@@ -71,7 +71,7 @@ impl FewRows {
             }
             let pivoted = open.remove(at);
             least_pivot = f64::min(least_pivot, pivot);
-            let above = factor.column(pivoted)[..rows].to_vec();
+            let above: Vec<f64> = factor.column(pivoted)[..rows].into();
             let diagonal = pivot.sqrt();
             for j in open.iter().copied().chain([p]) {
                 let product = if j < p { gram[(pivoted, j)] } else { equations.xy[pivoted] };
@@ -330,7 +330,7 @@ impl ActiveSet {
         let (n, k) = (self.used.len(), self.scale.len());
         let below = norm2(&self.a.column(j)[n + 1..]);
         if below > 0.0 {
-            let mut v = self.a.column(j)[n..].to_vec();
+            let mut v: Vec<f64> = self.a.column(j)[n..].into();
             let alpha = v[0];
             let beta = -alpha.hypot(below).copysign(alpha);
             let tau = (beta - alpha) / beta;

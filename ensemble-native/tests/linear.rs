@@ -327,8 +327,11 @@ fn rounding_of_a_constant_is_no_direction_behind_any_scaler() {
     for level in [1.0, 1000.0] {
         // 0.3 or 0.1 + 0.2, but for a few rows of the first fold; and z once more, for the R factor.
         let row = |i: usize, twice: bool| {
-            let real =
-                if i % 250 == 0 && i < 1000 { 0.5 } else { [0.3, 0.1 + 0.2][usize::from(coin[i] > 0.0)] };
+            let real = if i.is_multiple_of(250) && i < 1000 {
+                0.5
+            } else {
+                [0.3, 0.1 + 0.2][usize::from(coin[i] > 0.0)]
+            };
             let mut row = vec![z[i], level * real];
             row.extend(twice.then_some(z[i]));
             row

@@ -428,16 +428,17 @@ mod tests {
 
     #[test]
     fn trees_that_are_read_in_part_are_errors_and_never_leaves() {
+        type Change<'c> = &'c dyn Fn(&mut Vec<Node>);
         let whole = [node(0.0, Some([1, 2])), node(1.0, None), node(2.0, Some([3, 4])), node(3.0, None)];
-        let tree = |change: &dyn Fn(&mut Vec<Node>)| {
-            let mut nodes = whole.to_vec();
+        let tree = |change: Change<'_>| {
+            let mut nodes = Vec::from(whole.clone());
             nodes.push(node(4.0, None));
             change(&mut nodes);
             Nodes::of(&BaseTree { nodes })
         };
         let found = tree(&|_| ()).unwrap();
         assert_eq!((found.nodes.len(), found.roots), (5, vec![0]));
-        let faults: [(&str, &dyn Fn(&mut Vec<Node>)); 7] = [
+        let faults: [(&str, Change<'_>); 7] = [
             ("one child", &|n| n[0].true_child = None),
             ("no children, though more nodes follow", &|n| {
                 (n[0].true_child, n[0].false_child) = (None, None)

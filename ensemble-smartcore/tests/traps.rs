@@ -628,7 +628,7 @@ fn columns_whose_squares_underflow_are_named() {
 
 #[test]
 fn the_scaler_leaves_a_column_of_roundings_alone() {
-    let value = |r: usize, _| 300.0 * if r % 3 == 0 { 1.0 } else { 1.0 + f64::EPSILON };
+    let value = |r: usize, _| 300.0 * if r.is_multiple_of(3) { 1.0 } else { 1.0 + f64::EPSILON };
     let data = Data::new((200, 1), (Order::C, 0), Rows::all(200), value, |_, r| (r % 2) as f64);
     let map = fit_any(&registry().build("smartcore.standard_scaler").unwrap(), &data, 2).unwrap();
     assert!(outcome(&map, &data).iter().all(|v| v.abs() < 1e-12));
