@@ -173,6 +173,7 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     let whole = [oof, model.transpose()?];
     // Models may have read the rows once more to write them.
     input.check_unchanged()?;
+    input.note_replaced();
     whole.into_iter().flatten().try_for_each(WholeFile::publish)?;
     if a.json {
         // Whoever reads JSON by a program still sees what a person should know.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
 use ensemble::{
-    Categories, Classes, Error, FittedEnsemble, Label, Result, Table, memmap::MappedTable, quoted,
+    Categories, Classes, Error, ErrorKind, FittedEnsemble, Label, Result, Table, memmap::MappedTable, quoted,
 };
 
 use crate::{
@@ -32,12 +32,24 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Refuse results of files that changed, or were replaced, while they were read.
+    /// Refuse results of files that changed while they were read.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
-        [Some(&self.x), self.y.as_ref()].into_iter().flatten().try_for_each(|table| {
-            table.check_unchanged()?;
-            table.check_path()
-        })
+        self.tables().try_for_each(Table::check_unchanged)
+    }
+
+    /// Say of which files the paths name others by now: the result is of those that were opened, which nobody wrote to.
+    pub(crate) fn note_replaced(&self) {
+        let is_other = |error: Error| matches!(error.kind(), ErrorKind::Format { .. });
+        for table in self.tables().filter(|table| table.check_path().is_err_and(is_other)) {
+            output::note(format_args!(
+                "{}: another file took this path meanwhile; the result is of the one that was opened",
+                quoted(table.describe())
+            ));
+        }
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &MappedTable> {
+        [Some(&self.x), self.y.as_ref()].into_iter().flatten()
     }
 }
 

@@ -97,10 +97,19 @@ pub(crate) fn check(path: &Path, others: &[&Path]) -> Result<()> {
     if path.is_dir() {
         return Err(Error::format(path, "cannot be written: it is a folder"));
     }
-    // The file itself may not exist yet; its folder does.
+    // The file itself may not exist yet, also behind links; its folder does.
     let place = |p: &Path| {
-        let folder = p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        p.canonicalize().ok().or_else(|| Some(folder.canonicalize().ok()?.join(p.file_name()?)))
+        p.canonicalize().ok().or_else(|| {
+            let mut p = p.to_owned();
+            for _ in 0..40 {
+                let folder = p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                match p.read_link() {
+                    Ok(to) => p = folder.join(to),
+                    Err(_) => return Some(folder.canonicalize().ok()?.join(p.file_name()?)),
+                }
+            }
+            None
+        })
     };
     // Devices take any number of outputs.
     let is_device = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());

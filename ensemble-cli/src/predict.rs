@@ -58,6 +58,7 @@ pub(crate) fn run(a: &Predict) -> Result<()> {
         out.complete()?
     };
     input.check_unchanged()?;
+    input.note_replaced();
     whole.publish()?;
     let seconds = start.elapsed().as_secs_f64();
     if a.json {

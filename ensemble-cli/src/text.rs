@@ -80,6 +80,8 @@ pub(crate) struct Text<'p> {
     names: Rc<[String]>,
     /// Columns whose names are not UTF-8.
     unreadable: Vec<usize>,
+    /// What the first line is.
+    first: &'static str,
 }
 
 impl<'p> Text<'p> {
@@ -115,6 +117,7 @@ impl<'p> Text<'p> {
             before: 0,
             names: Rc::default(),
             unreadable: Vec::new(),
+            first: "header",
         };
         text.read_names(header, wanted)?;
         Ok(text)
@@ -152,6 +155,7 @@ impl<'p> Text<'p> {
                 ),
             ));
         }
+        self.first = if is_header { "header" } else { "first row" };
         if is_header {
             self.unreadable =
                 (0..first.len()).filter(|at| std::str::from_utf8(&first[*at]).is_err()).collect();
@@ -210,14 +214,14 @@ impl<'p> Text<'p> {
         let trailing =
             have == want + 1 && self.row.record.iter().next_back().is_some_and(|c| trim(c).is_empty());
         let why = match self.long_cell() {
-            _ if trailing => ": it ends with a comma that the header has not",
-            Some(_) => ": is a quote not closed?",
-            None => "",
+            _ if trailing => format!(": it ends with a comma that the {} has not", self.first),
+            Some(_) => ": is a quote not closed?".into(),
+            None => String::new(),
         };
         let line = self.line();
         Err(Error::format(
             self.path,
-            format!("line {line} has {have} cells where the header has {want}{why}"),
+            format!("line {line} has {have} cells where the {} has {want}{why}", self.first),
         ))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Seek,
+    io::{ErrorKind, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -26,8 +26,17 @@ impl TextFile {
         if !file.metadata().is_ok_and(|m| m.is_file()) {
             let mut spooled = tempfile::tempfile_in(spill)
                 .map_err(|e| Error::io(spill, "create a temporary file in", e))?;
-            let failed = |e| Error::io(path, format!("write to a temporary file in {}", spill.display()), e);
-            std::io::copy(&mut file, &mut spooled).map_err(failed)?;
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                let len = match file.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(len) => len,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                    Err(e) => return Err(Error::io(path, "read", e)),
+                };
+                let failed = |e| Error::io(spill, "write to a temporary file in", e);
+                spooled.write_all(&buffer[..len]).map_err(failed)?;
+            }
             file = spooled;
         }
         let stamp = Stamp::of_file(&file, path)?;

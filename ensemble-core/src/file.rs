@@ -17,7 +17,8 @@ use crate::{
 ///
 /// The time of change is the system's own and cannot be put back, as the time of writing can. What no stamp tells: bytes
 /// written within one tick of the file system's clock (1 to 10 ms) of the stamp before, and bytes that another process writes
-/// through a mapping of its own, whose time the system may record only when it writes the pages out.
+/// through a mapping of its own, whose time the system may record only when it writes the pages out; and bytes whose time was put
+/// back, if the file got or lost a name as well.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     device: u64,
@@ -72,8 +73,9 @@ impl Stamp {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    /// Whether the file has other bytes, as far as stamps tell: another length or time of writing; or nothing but another time of
-    /// change, which is what a time put back leaves, unless the number of its names explains it.
+    /// Whether the file may have other bytes, as far as stamps tell: another length or time of writing; or nothing but another time
+    /// of change, which is what a time put back leaves, unless the number of its names explains it. Most file systems also change
+    /// that time when the file is renamed, and all when its rights or owner change, and nothing tells these from a time put back.
     pub fn is_rewritten(&self, is: &Self) -> bool {
         !self.is_same_file(is)
             || (self.len, self.modified) != (is.len, is.modified)
@@ -82,7 +84,8 @@ impl Stamp {
 
     /// Compare an open file with what it was.
     ///
-    /// One system call. A file that lost its name, or got another one, has not changed.
+    /// One system call. A file that lost a name, or got one more, has not changed, so another file may be renamed onto it; one that
+    /// is renamed itself is taken for one whose time of writing was put back.
     ///
     /// # Errors
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) with both stamps if it has; [`ErrorKind::Io`](crate::ErrorKind::Io) if the
@@ -94,7 +97,7 @@ impl Stamp {
         }
         let what = if (self.len, self.modified) == (is.len, is.modified) {
             format!(
-                "the file changed while it was read: it has its length and time of writing, but was touched at {}.{:09} s, so it was written and its time put back, or its rights or name were changed; what was computed from it is void, open it again",
+                "the file changed while it was read: it has its length and time of writing, but was touched at {}.{:09} s: its name, rights or owner were changed, or it was written and its time put back, which nothing tells apart; what was computed from it may be void, open it again",
                 is.changed.0, is.changed.1
             )
         } else {
@@ -264,9 +267,27 @@ impl Beside {
         Ok((made, Self { path, _notice: notice }))
     }
 
-    fn rename(self, target: &Path) -> io::Result<()> {
-        self.path.persist(target).map_err(|e| e.error)
+    /// Give the whole file its name. Where the system refuses, it stays under its temporary name, which the error tells.
+    fn rename(self, target: &Path, path: &Path) -> Result<()> {
+        self.path.persist(target).map_err(|e| {
+            let kept = keep(e.path);
+            Error::io(path, format!("rename a finished file, which {kept}, to"), e.error)
+        })
     }
+}
+
+/// Leave a temporary file where it is, and say so.
+fn keep(path: tempfile::TempPath) -> String {
+    let name = path.display().to_string();
+    match path.keep() {
+        Ok(_) => format!("is kept whole as {}", quoted_path(&name)),
+        Err(error) => format!("could not be kept ({})", error.error),
+    }
+}
+
+/// A path in full, since somebody has to find it.
+fn quoted_path(name: &str) -> String {
+    name.chars().map(|c| crate::quoted(c.encode_utf8(&mut [0; 4]))).collect()
 }
 
 impl NewFile {
@@ -293,19 +314,27 @@ impl NewFile {
             return Err(failed(io::Error::from(io::ErrorKind::InvalidInput)));
         }
         let (target, existing) = resolve(path).map_err(failed)?;
+        if existing.as_ref().is_some_and(Metadata::is_file) && is_handle(path) {
+            return Err(Error::format(
+                path,
+                "is a file that this process has open; it would be replaced and not written into, so name the file itself, or write to a pipe",
+            ));
+        }
         if let Some(file) = existing.as_ref().map(|m| open_stream(path, m)).transpose()?.flatten() {
             return Ok(Self { path: path.into(), file, place: Place::Stream });
         }
-        let (file, place) = match open_unnamed(&target, existing.is_some()).filter(|_| unnamed) {
+        let nameless = unnamed.then(|| open_unnamed(&target, existing.is_some())).flatten();
+        let (file, place) = match nameless {
             #[cfg(target_os = "linux")]
-            Some(file) => (file, Place::Unnamed { target }),
+            Some(file) => (file, Place::Unnamed { target: target.clone() }),
             _ => {
                 let (file, beside) =
                     Beside::make(&target, |name| open_new(name, existing.is_some())).map_err(failed)?;
-                (file, Place::Named { target, beside })
+                (file, Place::Named { target: target.clone(), beside })
             }
         };
         if let Some(existing) = &existing {
+            check_replaceable(&file, &target, existing).map_err(|what| Error::format(path, what))?;
             take_rights(&file, existing).map_err(failed)?;
         }
         Ok(Self { path: path.into(), file, place })
@@ -359,7 +388,8 @@ impl WholeFile {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Format`](crate::ErrorKind::Format) if the name was taken meanwhile
-    /// by what is no file; what has the name is then as it was.
+    /// by what is no file; what has the name is then as it was, and the whole file stays beside it under a temporary name, which
+    /// the error tells, wherever the folder still takes one.
     pub fn publish(self) -> Result<()> {
         let NewFile { path, file, place } = self.file;
         let failed = |e| Error::io(&path, "rename a finished file to", e);
@@ -369,24 +399,24 @@ impl WholeFile {
             Place::Unnamed { target } => target.clone(),
             Place::Named { target, .. } => target.clone(),
         };
-        match fs::symlink_metadata(&target) {
-            Ok(now) if !now.is_file() => {
-                return Err(Error::format(&path, "is no regular file any more; write this output elsewhere"));
-            }
-            _ => {}
-        }
-        match place {
-            Place::Stream => {}
+        let is_taken = fs::symlink_metadata(&target).is_ok_and(|now| !now.is_file());
+        let beside = match place {
+            Place::Stream => None,
             #[cfg(target_os = "linux")]
-            Place::Unnamed { .. } => match give_name(&file, &target) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    let ((), beside) =
-                        Beside::make(&target, |name| give_name(&file, name)).map_err(failed)?;
-                    beside.rename(&target).map_err(failed)?;
-                }
-                named => named.map_err(failed)?,
+            Place::Unnamed { .. } => match is_taken {
+                false if give_name(&file, &target).is_ok() => None,
+                _ => Some(name_beside(&file, &target).map_err(failed)?),
             },
-            Place::Named { beside, .. } => beside.rename(&target).map_err(failed)?,
+            Place::Named { beside, .. } => Some(beside),
+        };
+        match beside {
+            Some(beside) if is_taken => {
+                let kept = keep(beside.path);
+                let what = format!("is no regular file any more; the output {kept}");
+                return Err(Error::format(&path, what));
+            }
+            Some(beside) => beside.rename(&target, &path)?,
+            None => {}
         }
         // The file is complete under its name whatever comes now; not every file system can flush a folder.
         let _ = File::open(folder(&target)).and_then(|folder| folder.sync_all());
@@ -500,6 +530,21 @@ fn give_name(file: &File, name: &Path) -> io::Result<()> {
     Ok(linkat(CWD, handle_name(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
+/// Name a file that has none beside `target`; where the system gives it no name, copy it there.
+#[cfg(target_os = "linux")]
+fn name_beside(file: &File, target: &Path) -> io::Result<Beside> {
+    let ((), beside) = Beside::make(target, |name| give_name(file, name)).or_else(|_| {
+        let (mut copy, beside) = Beside::make(target, |name| open_new(name, true))?;
+        let mut whole: &File = file;
+        io::Seek::rewind(&mut whole)?;
+        io::copy(&mut whole, &mut copy)?;
+        copy.set_permissions(file.metadata()?.permissions())?;
+        copy.sync_all()?;
+        Ok::<_, io::Error>(((), beside))
+    })?;
+    Ok(beside)
+}
+
 /// A file under a name that nothing has.
 fn open_new(name: &Path, is_private: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -509,17 +554,78 @@ fn open_new(name: &Path, is_private: bool) -> io::Result<File> {
     options.open(name)
 }
 
+/// Whether a path names an open file of a process by way of a link in `/proc`, as `/dev/stdout` does.
+fn is_handle(path: &Path) -> bool {
+    let mut at = PathBuf::from(path);
+    for _ in 0..40 {
+        let Ok(next) = fs::read_link(&at) else { return false };
+        if folder(&at).canonicalize().is_ok_and(|f| f.starts_with("/proc") && f.ends_with("fd")) {
+            return true;
+        }
+        at = folder(&at).join(next);
+    }
+    false
+}
+
+/// Why a file that was just made beside `existing`, at `target`, cannot take its name however whole it will be.
+#[cfg(unix)]
+fn check_replaceable(
+    file: &File,
+    target: &Path,
+    existing: &Metadata,
+) -> std::result::Result<(), &'static str> {
+    use std::os::unix::fs::MetadataExt;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        let is = statx(CWD, target, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+        if is.is_ok_and(|is| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
+            return Err(
+                "is mounted by itself, so that no finished file can be renamed to it; mount its folder, or write elsewhere",
+            );
+        }
+    }
+    let (own, around) = (file.metadata(), fs::metadata(folder(target)));
+    match (own, around) {
+        (Ok(own), Ok(around)) if is_held(own.uid(), (around.mode(), around.uid()), existing.uid()) => Err(
+            "belongs to another user, and in this folder nobody replaces the files of others; write elsewhere",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the sticky bit of a folder, of this mode and owner, keeps `own` from replacing a file of `owner`.
+#[cfg(unix)]
+fn is_held(own: u32, (mode, folder_owner): (u32, u32), owner: u32) -> bool {
+    mode & 0o1000 != 0 && own != 0 && own != owner && own != folder_owner
+}
+
+#[cfg(not(unix))]
+fn check_replaceable(_: &File, _: &Path, _: &Metadata) -> std::result::Result<(), &'static str> {
+    Ok(())
+}
+
+/// Rights of a file whose group was another one: what its group may do here is at most what everybody may.
+#[cfg(unix)]
+fn without_group(mode: u32) -> u32 {
+    mode & !(0o070 & !((mode & 0o007) << 3))
+}
+
 /// Give `file` the owner, where permitted, and the rights of the one it replaces.
 #[cfg(unix)]
 fn take_rights(file: &File, of: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
     let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (of.uid(), of.gid()) && fchown(file, Some(of.uid()), Some(of.gid())).is_err()
-    {
+    let mut rights = of.mode() & 0o777;
+    if (own.uid(), own.gid()) != (of.uid(), of.gid())
+        && fchown(file, Some(of.uid()), Some(of.gid())).is_err()
         // Not ours to give away; the group may be.
-        let _ = fchown(file, None, Some(of.gid()));
+        && own.gid() != of.gid()
+        && fchown(file, None, Some(of.gid())).is_err()
+    {
+        rights = without_group(rights);
     }
-    file.set_permissions(fs::Permissions::from_mode(of.mode() & 0o777))
+    file.set_permissions(fs::Permissions::from_mode(rights))
 }
 
 #[cfg(not(unix))]
@@ -619,6 +725,83 @@ mod tests {
                 let is = fs::metadata(&path).unwrap();
                 assert_eq!((is.uid(), is.gid(), is.len()), (12_345, 54_321, 5));
             }
+        }
+    }
+
+    #[test]
+    fn rights_of_a_group_that_is_lost_are_not_given_to_another() {
+        for (had, has) in [(0o660, 0o600), (0o664, 0o644), (0o666, 0o666), (0o750, 0o700), (0o775, 0o755)] {
+            assert_eq!(without_group(had), has, "{had:o}");
+        }
+    }
+
+    #[test]
+    fn files_that_can_never_be_replaced_are_refused_at_once() {
+        let (sticky, usual) = (0o041_777, 0o040_777);
+        assert!(is_held(1000, (sticky, 0), 1001));
+        for (own, folder, owner) in [
+            (1000, (usual, 0), 1001),
+            (0, (sticky, 1), 1001),
+            (1000, (sticky, 0), 1000),
+            (1000, (sticky, 1000), 1001),
+        ] {
+            assert!(!is_held(own, folder, owner));
+        }
+        // A container's own files are often mounted one by one.
+        #[cfg(target_os = "linux")]
+        for path in ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname"] {
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            if mounts.lines().any(|line| line.split(' ').nth(4) == Some(path)) {
+                assert!(NewFile::create(path).is_err(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn files_that_are_open_are_not_replaced_by_way_of_their_handles() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all");
+        fs::write(&path, b"before").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        let link = dir.path().join("link");
+        symlink(handle_name(&file), &link).unwrap();
+        for path in [handle_name(&file).as_ref(), link.as_path()] {
+            let said = NewFile::create(path).unwrap_err().to_string();
+            assert!(said.contains("this process has open"), "{said}");
+        }
+        assert_eq!(names(dir.path()), ["all", "link"]);
+    }
+
+    #[test]
+    fn a_whole_file_that_cannot_take_its_name_is_kept_under_one_that_is_told() {
+        for create in WAYS {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("out");
+            let mut file = create(&path).unwrap();
+            file.write_all(b"hours of work").unwrap();
+            let whole = file.complete().unwrap();
+            fs::create_dir(&path).unwrap();
+            let said = whole.publish().unwrap_err().to_string();
+            let [kept, _] = &names(dir.path())[..] else { panic!("{:?}", names(dir.path())) };
+            assert!(said.contains("is kept whole as ") && said.contains(kept), "{said}");
+            assert_eq!(fs::read(dir.path().join(kept)).unwrap(), b"hours of work");
+        }
+        // A file renamed to what is a folder, which no earlier look prevents.
+        let dir = tempfile::tempdir().unwrap();
+        let (path, target) = (dir.path().join("out"), dir.path().join("folder"));
+        fs::create_dir(&target).unwrap();
+        let ((), beside) = Beside::make(&path, |name| fs::write(name, b"whole")).unwrap();
+        let said = beside.rename(&target, &path).unwrap_err().to_string();
+        assert!(said.contains("is kept whole as "), "{said}");
+        #[cfg(target_os = "linux")]
+        {
+            // The system gives no name to a file that has lost its last one, so that a copy gets it.
+            fs::write(&path, b"copied").unwrap();
+            let lost = File::open(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            let beside = name_beside(&lost, &path).unwrap();
+            assert_eq!(fs::read(&beside.path).unwrap(), b"copied");
         }
     }
 
@@ -768,6 +951,23 @@ mod tests {
 
         let (file, stamp) = opened();
         fs::hard_link(&path, dir.path().join("second name")).unwrap();
+        stamp.check(&file, &path).unwrap();
+
+        let (file, stamp) = opened();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let said = stamp.check(&file, &path).unwrap_err().to_string();
+        assert!(said.contains("its name, rights or owner were changed"), "{said}");
+
+        // Not every file system calls it a change when a file is renamed.
+        let (file, stamp) = opened();
+        fs::rename(&path, dir.path().join("third name")).unwrap();
+        if let Err(error) = stamp.check(&file, &path) {
+            assert!(error.to_string().contains("its name, rights or owner were changed"), "{error}");
+        }
+
+        // A file renamed onto it takes its name only.
+        let (file, stamp) = opened();
+        fs::rename(dir.path().join("third name"), &path).unwrap();
         stamp.check(&file, &path).unwrap();
 
         let (file, stamp) = opened();

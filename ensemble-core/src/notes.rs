@@ -135,21 +135,21 @@ impl Note {
             notes.push(Self::new(NoteKind::Remark, text));
         }
         let mut all = vec![0usize; classes.len()];
+        folds.ranges().flat_map(|range| &target[range]).for_each(|class| all[*class as usize] += 1);
         let mut whole: Vec<(usize, usize)> = Vec::new();
-        let counts: Vec<Vec<usize>> = (folds.ranges())
-            .map(|range| {
-                let mut counts = vec![0usize; classes.len()];
-                for class in target[range].iter().map(|v| *v as usize) {
-                    counts[class] += 1;
-                    all[class] += 1;
+        // One count per class for all folds, since there may be as many classes as rows.
+        let mut counts = vec![0usize; classes.len()];
+        for (fold, range) in folds.ranges().enumerate() {
+            let rows = &target[range];
+            rows.iter().for_each(|class| counts[*class as usize] += 1);
+            let before = whole.len();
+            for class in rows.iter().map(|class| *class as usize) {
+                // Of a class with fewer rows than folds, one fold may well have all.
+                if std::mem::take(&mut counts[class]) == all[class] && all[class] >= folds.len() {
+                    whole.push((class, fold));
                 }
-                counts
-            })
-            .collect();
-        for (fold, counts) in counts.iter().enumerate() {
-            // Of a class with fewer rows than folds, one fold may well have all.
-            let lacking = (0..all.len()).filter(|c| all[*c] >= folds.len() && counts[*c] == all[*c]);
-            whole.extend(lacking.map(|class| (class, fold)));
+            }
+            whole[before..].sort_unstable();
         }
         if let Some((class, fold)) = whole.first() {
             let more =

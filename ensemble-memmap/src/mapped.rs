@@ -16,6 +16,7 @@ use crate::{
     filesystem::{self, Kind},
     npy,
     region::Region,
+    signals::Mapped,
 };
 
 /// A file read in place as a [`Table`]: opening one takes address space, not memory, and a clone is one count.
@@ -198,7 +199,7 @@ impl MappedTable {
     }
 
     fn map(file: File, stamp: Stamp, start: u64, shape: Shape, order: Order, path: &Path) -> Result<Self> {
-        let region = Region::read(file, start, shape, order, path.display().to_string())
+        let region = Region::read(file, start, shape, order, path.display().to_string(), Mapped::Input)
             .map_err(|source| Error::io(path, "map", source))?;
         let source = Some(Source { path: path.into(), stamp });
         Ok(Self { inner: Arc::new(Inner { region, source }), name: None })

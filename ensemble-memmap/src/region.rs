@@ -22,6 +22,7 @@ pub(crate) struct Region {
     order: Order,
     /// What errors call it.
     name: String,
+    what: Mapped,
 }
 
 enum Pages {
@@ -52,7 +53,14 @@ impl Region {
     /// Map the values of `file` from byte `start` on for reading.
     ///
     /// The caller has checked that the file holds them and that `start` is a multiple of 8.
-    pub(crate) fn read(file: File, start: u64, shape: Shape, order: Order, name: String) -> io::Result<Self> {
+    pub(crate) fn read(
+        file: File,
+        start: u64,
+        shape: Shape,
+        order: Order,
+        name: String,
+        what: Mapped,
+    ) -> io::Result<Self> {
         debug_assert!(start.is_multiple_of(8));
         // SAFETY: the mapping is read-only and lives in this value together with the file, so it is never used after
         // it is unmapped, and every bit pattern is a valid float64. What remains is that the bytes stay as they are while
@@ -63,8 +71,8 @@ impl Region {
         let map = unsafe { MmapOptions::new().offset(start).len(shape.bytes() as usize).map(&file) }?;
         // Advice only: a kernel that declines it reads the same values.
         let _ = map.advise(Advice::Sequential);
-        let _told = Told::of(addresses(&map), Mapped::Input, &name);
-        Ok(Self { _told, pages: Pages::Read { map, file, start }, shape, order, name })
+        let _told = Told::of(addresses(&map), what, &name);
+        Ok(Self { _told, pages: Pages::Read { map, file, start }, shape, order, name, what })
     }
 
     /// Say that rows will be read here and there instead of one after the other.
@@ -81,19 +89,25 @@ impl Region {
         // allocated, no write can fail; where it does not (see `SpillDir`), a full disk ends a write in SIGBUS, which
         // ends the process and touches no memory.
         let map = unsafe { MmapOptions::new().len(shape.bytes() as usize).map_mut(&file) }?;
-        let _told = Told::of(addresses(&map), Mapped::Spilled, &name);
-        Ok(Self { _told, pages: Pages::Write { map, file }, shape, order, name })
+        let what = Mapped::Spilled;
+        let _told = Told::of(addresses(&map), what, &name);
+        Ok(Self { _told, pages: Pages::Write { map, file }, shape, order, name, what })
     }
 
     /// A table without values.
     pub(crate) fn empty(shape: Shape, order: Order, name: String) -> Self {
         debug_assert_eq!(shape.bytes(), 0);
-        Self { _told: None, pages: Pages::Empty, shape, order, name }
+        Self { _told: None, pages: Pages::Empty, shape, order, name, what: Mapped::Input }
     }
 
     /// What errors call it.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whose file it is.
+    pub(crate) fn what(&self) -> Mapped {
+        self.what
     }
 
     /// The file behind, unless there are no values.

@@ -215,10 +215,7 @@ mod linux {
     };
 
     use super::{Layout, Origin};
-    use crate::{
-        region::Region,
-        signals::{Mapped, Told},
-    };
+    use crate::{region::Region, signals::Told};
 
     /// Put the pages of `region` side by side as `layout` says.
     pub(crate) fn map<'a>(
@@ -249,7 +246,7 @@ mod linux {
             .map_err(refused)?;
         }
         Ok(Box::new(Rewired {
-            _told: Told::of(space.bytes(), Mapped::Input, region.name()),
+            _told: Told::of(space.bytes(), region.what(), region.name()),
             space,
             lead: layout.lead(),
             nrows,

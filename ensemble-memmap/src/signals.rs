@@ -167,6 +167,11 @@ extern "C" fn on_bus(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_v
     // SAFETY: the handler was set with SA_SIGINFO, so the kernel hands over a valid `siginfo_t`. `si_addr` is meant only where
     // the kernel itself raised the signal for an access, which a positive code says; it is an address that is never read.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
+    // Memory that was found broken before anybody read it; whoever reads it is told then.
+    #[cfg(target_os = "linux")]
+    if code == libc::BUS_MCEERR_AO {
+        return;
+    }
     if code > 0 {
         // An access faulted at `address`. Whoever made it borrows the table, so the table is not being dropped, its text
         // stands on the board as a whole, and no other live mapping has the address.

@@ -17,6 +17,7 @@ use crate::{
     mapped::MappedTable,
     npy::{DATA_START, Extent, header_bytes},
     region::Region,
+    signals::Mapped,
     spill::nameless,
 };
 
@@ -352,7 +353,7 @@ impl NpyWriter {
         match self.close()? {
             Out::Nameless(file) => {
                 let name = format!("temporary file in {}", folder.display());
-                let region = Region::read(file, DATA_START as u64, shape, Order::C, name)
+                let region = Region::read(file, DATA_START as u64, shape, Order::C, name, Mapped::Spilled)
                     .map_err(|source| Error::io(folder, "map a temporary file in", source))?;
                 Ok(MappedTable::private(region))
             }

@@ -198,7 +198,8 @@ fn a_plan_beyond_all_memory_is_a_sentence_and_no_abort() {
                 other => panic!("{text}: {other:?}"),
             }
             // No machine that this runs on has the terabytes that the wider one needs.
-            if nrows == 2 {
+            let told = std::fs::read_to_string("/proc/meminfo").is_ok_and(|t| t.contains("MemAvailable:"));
+            if nrows == 2 && told {
                 let error = plan(learner()).unwrap_err();
                 assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{text}: {error}");
                 assert!(error.to_string().contains("TiB at once and "), "{text}: {error}");

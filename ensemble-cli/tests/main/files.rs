@@ -500,6 +500,30 @@ fn tables_that_are_rewritten_under_a_fit_or_a_prediction_are_refused() {
 }
 
 #[test]
+fn a_table_that_another_file_replaces_is_fitted_as_it_was_opened() {
+    let bench = Bench::new();
+    slow_table(&bench);
+    let fit = format!("fit T.npy --target t.npy {SLOW} --model m");
+    let replace = |_: &fs::File| {
+        fs::copy(bench.path("T.npy"), bench.path("U.npy")).unwrap();
+        fs::rename(bench.path("U.npy"), bench.path("T.npy")).unwrap();
+    };
+    let noted = |output: &Output| {
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stderr).contains("note: T.npy: another file took this path meanwhile")
+    };
+    change_under(&bench, &fit, "T.npy", replace, noted);
+}
+
+#[test]
+fn outputs_that_links_lead_to_one_place_are_refused() {
+    let bench = Bench::new();
+    symlink("m", bench.path("o.npy")).unwrap();
+    bench.refuses(&format!("fit X.npy --target y.npy {OLS} --model m --oof o.npy"), &["another output"]);
+    assert!(!bench.path("m").exists());
+}
+
+#[test]
 fn tables_that_are_cut_short_under_a_fit_end_it_with_a_sentence() {
     let bench = Bench::new();
     slow_table(&bench);
