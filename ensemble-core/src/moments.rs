@@ -431,7 +431,7 @@ mod tests {
     fn the_state_of_no_rows_says_what_it_will_hold_and_holds_none_of_it() {
         // 8 TB, if it were there.
         let m = Moments::new(1_000_000);
-        assert_eq!(m.empty().bytes(), 8 * (1_000_001 * 1_000_001 + 1_000_001));
+        assert_eq!(m.empty().bytes(), 8 * (1_000_001 * 1_000_001 + 3 * 1_000_001));
         assert_eq!((m.xx(7, 9), m.yy(), m.is_finite()), (0.0, 0.0, Some(true)));
         let form = LinearForm { coefficients: &[1.0, 2.0], intercept: 3.0 };
         assert_eq!(Moments::new(2).residual_sum_of_squares(&form), Some(0.0));
