@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    mat::{MatRef, Order, Shape},
+    mat::{Order, Shape},
     record::Record,
     registry::Registry,
     rows::Rows,
@@ -87,12 +87,20 @@ impl KeptRows {
 
     /// Whether both are the same rows of the same memory.
     fn is_same(&self, other: &Self) -> bool {
-        let place = |m: MatRef<'_>| (m.data().as_ptr(), m.shape(), m.order(), m.stride());
-        place(self.table.as_mat()) == place(other.table.as_mat())
-            && place(self.target.as_mat()) == place(other.target.as_mat())
-            && self.rows == other.rows
+        self.place() == other.place() && self.rows == other.rows
+    }
+
+    /// Where table and targets lie.
+    pub(crate) fn place(&self) -> [Place; 2] {
+        [&self.table, &self.target].map(|table| {
+            let m = table.as_mat();
+            (m.data().as_ptr() as usize, m.shape(), m.order(), m.stride())
+        })
     }
 }
+
+/// Address, shape and layout of a matrix.
+pub(crate) type Place = (usize, Shape, Order, usize);
 
 /// The rows of a record: parts of tables in memory, one behind the other, or those of a model file.
 #[derive(Clone)]
@@ -157,14 +165,13 @@ impl RecordRows {
             Self::Saved(saved) => {
                 for (values, checksum) in [saved.x, saved.y].into_iter().zip(&mut checksums) {
                     between(out)?;
-                    let mut file = File::open(&saved.path)?;
-                    file.seek(SeekFrom::Start(values.offset))?;
-                    std::io::copy(&mut file.take(values.shape.bytes()), out)?;
+                    saved.copy(values, out)?;
                     *checksum = values.checksum;
                 }
                 return Ok(checksums);
             }
         };
+        check_unchanged(parts)?;
         for (which, checksum) in checksums.iter_mut().enumerate() {
             between(out)?;
             let mut crc = crc32fast::Hasher::new();
@@ -188,6 +195,7 @@ impl RecordRows {
             }
             *checksum = crc.finalize();
         }
+        check_unchanged(parts)?;
         Ok(checksums)
     }
 
@@ -214,28 +222,61 @@ impl RecordRows {
         }
     }
 
-    /// The shape of x, and checksums of x and y.
-    fn summary(&self) -> (Shape, Option<[u32; 2]>) {
-        (self.shape(), self.write(&mut std::io::sink(), |_| Ok(())).ok())
+    /// Checksums of x and y; `None` when they cannot be read.
+    fn checksums(&self) -> Option<[u32; 2]> {
+        self.write(&mut std::io::sink(), |_| Ok(())).ok()
     }
 }
 
-/// Rows are the same when their values are.
+/// That the tables behind rows are what they were.
+fn check_unchanged(parts: &[KeptRows]) -> std::io::Result<()> {
+    let mut tables = parts.iter().flat_map(|part| [&part.table, &part.target]);
+    tables.try_for_each(|table| table.check_unchanged()).map_err(std::io::Error::other)
+}
+
+/// Rows are the same when their values are, which reads them, unless they lie in one place. Rows that cannot be read are the same
+/// as no others.
 impl PartialEq for RecordRows {
     fn eq(&self, other: &Self) -> bool {
-        self.summary() == other.summary()
+        let values = || self.checksums().is_some_and(|own| other.checksums() == Some(own));
+        self.is_same(other) || (self.shape() == other.shape() && values())
     }
 }
 
 impl fmt::Debug for RecordRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.summary())
+        let Shape { nrows, ncols } = self.shape();
+        write!(f, "{nrows} x {ncols} rows")
     }
 }
 
 impl SavedRows {
     pub(crate) fn new(path: &Path, x: SavedValues, y: SavedValues) -> Self {
         Self { path: path.into(), x, y, opened: OnceLock::new() }
+    }
+
+    /// Copy values from the file into `out`, and make sure that they are what was written.
+    fn copy(&self, values: SavedValues, out: &mut impl Write) -> std::io::Result<()> {
+        let fail = |action| move |e| std::io::Error::other(Error::io(&self.path, action, e));
+        let mut file = File::open(&self.path).map_err(fail("open"))?;
+        file.seek(SeekFrom::Start(values.offset)).map_err(fail("read"))?;
+        let mut crc = crc32fast::Hasher::new();
+        let (mut left, mut bytes) = (values.shape.bytes(), vec![0; 8 * WRITTEN]);
+        while left > 0 {
+            let room = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let n = file.read(&mut bytes[..room]).map_err(fail("read"))?;
+            if n == 0 {
+                return Err(std::io::Error::other(damaged(&self.path)));
+            }
+            crc.update(&bytes[..n]);
+            out.write_all(&bytes[..n])?;
+            left -= n as u64;
+        }
+        if crc.finalize() == values.checksum {
+            Ok(())
+        } else {
+            Err(std::io::Error::other(damaged(&self.path)))
+        }
     }
 
     /// Map the rows, or read them where tables are not mapped; the first time only.

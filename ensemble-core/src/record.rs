@@ -212,10 +212,11 @@ impl Record {
     }
 
     /// Write the record to `path`, which is either the old file or the whole new one: see [`NewFile`]. Rows are written where they
-    /// lie, through a buffer of half a mebibyte.
+    /// lie, through a buffer of half a mebibyte; nothing is saved when they are not what they were, before or after.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Format`](crate::ErrorKind::Format) when rows that a model keeps
+    /// have changed.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = NewFile::create(path)?;
         self.write(&mut file)?;
@@ -225,10 +226,11 @@ impl Record {
     /// Write the record into a file that has not taken its name.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// As [`Record::save`].
     pub fn write(&self, file: &mut NewFile) -> Result<()> {
         let path = file.path().to_owned();
-        let fail = |e| Error::io(&path, "write", e);
+        // What rows say that changed while they were written is said as it is.
+        let fail = |e: std::io::Error| e.downcast().unwrap_or_else(|e| Error::io(&path, "write", e));
         if self.depth() > MOST_NESTED {
             let what = format!("a model of more than {MOST_NESTED} parts inside each other cannot be saved");
             return Err(Error::unsupported(what));
@@ -325,13 +327,14 @@ fn read<R: Read + Seek>(input: R, len: u64, path: &Path, rows: Rows) -> Result<R
     input.align().map_err(fail)?;
 
     // Where everything is, before anything is read.
-    let arrays = header.record.bytes().and_then(|b| input.at.checked_add(b)).ok_or_else(cut)?;
+    let arrays = header.record.bytes().and_then(|b| input.at.checked_add(b));
+    let arrays = arrays.filter(|e| *e <= len).ok_or_else(cut)?;
     let mut places = Vec::with_capacity(header.rows.len());
     let mut end = arrays;
     for &[nrows, ncols] in &header.rows {
         for ncols in [ncols, 1] {
             let bytes = (nrows as u64).checked_mul(ncols as u64).and_then(|v| v.checked_mul(8));
-            let offset = end.next_multiple_of(64);
+            let offset = end.checked_next_multiple_of(64).ok_or_else(cut)?;
             end = bytes.and_then(|b| offset.checked_add(b)).filter(|e| *e <= len).ok_or_else(cut)?;
             if bytes == Some(0) {
                 return Err(damaged(path));
@@ -555,6 +558,78 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rows_that_changed_in_a_model_file_are_not_copied_into_another() {
+        let record = Record::new("model").with_rows(vec![kept(Order::C)]);
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("m"), dir.path().join("n"));
+        record.save(&path).unwrap();
+        let loaded = Record::load(&path).unwrap();
+        loaded.save(&other).unwrap();
+        assert_eq!(Record::load(&other).unwrap(), record);
+        fs::remove_file(&other).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 0x10;
+        for changed in [&flipped[..], &bytes[..bytes.len() / 2], &bytes[..100]] {
+            fs::write(&path, changed).unwrap();
+            let error = loaded.save(&other).unwrap_err().to_string();
+            assert!(error.contains("checksum") && error.contains(path.to_str().unwrap()), "{error}");
+            assert!(!other.exists());
+        }
+    }
+
+    /// A table that says after some looks that it is not what it was.
+    struct Changing(DenseTable, std::sync::atomic::AtomicUsize);
+
+    impl crate::Table for Changing {
+        fn as_mat(&self) -> crate::MatRef<'_> {
+            self.0.as_mat()
+        }
+
+        fn check_unchanged(&self) -> Result<()> {
+            use std::sync::atomic::Ordering::Relaxed;
+            let left = self.1.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+            left.map(|_| ()).map_err(|_| Error::format("table.npy", "changed while it was read"))
+        }
+    }
+
+    #[test]
+    fn rows_that_change_before_or_while_they_are_written_are_not_saved() {
+        let rows = kept(Order::C);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        for (looks, target) in [(0, false), (1, false), (0, true), (1, true)] {
+            let values = DenseTable::column(vec![1.0; 70_000]);
+            let changing: Arc<dyn crate::Table> = Arc::new(Changing(values, looks.into()));
+            let mut rows = rows.clone();
+            *(if target { &mut rows.target } else { &mut rows.table }) = changing;
+            let error = Record::new("model").with_rows(vec![rows]).save(&path).unwrap_err();
+            assert!(matches!(error.kind(), crate::ErrorKind::Format { .. }), "{error}");
+            assert!(error.to_string().contains("table.npy"), "{error}");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_equal_to_no_others_and_shown_by_their_shape() {
+        let dir = tempfile::tempdir().unwrap();
+        let save = |name: &str, value: f64| {
+            let path = dir.path().join(name);
+            let rows = KeptRows::of_values(vec![value; 6], 2, vec![value; 3]).unwrap();
+            Record::new("model").with_rows(vec![rows]).save(&path).unwrap();
+            Record::load(&path).unwrap()
+        };
+        let (a, b, c) = (save("a", 1.0), save("b", 2.0), save("c", 1.0));
+        assert!(a != b && a == c);
+        fs::remove_file(dir.path().join("a")).unwrap();
+        fs::remove_file(dir.path().join("b")).unwrap();
+        assert!(a != b && a != c && a == a.clone());
+        let shown = format!("{a:?}");
+        assert_eq!(shown, format!("{b:?}"));
+        assert!(shown.contains("3 x 2"), "{shown}");
+    }
+
     /// A file of a header and of `values`, with right checksums.
     fn forged(header: &str, values: &[f64], checksums: &[u32]) -> Vec<u8> {
         let mut bytes = Vec::from(MAGIC);
@@ -589,6 +664,11 @@ mod tests {
         for shape in ["[1000000000000]", "[4294967296,4294967296,4294967296]", "[18446744073709551615,2]"] {
             refused(forged(&file(&record(&format!(r#"["a",{shape}]"#), ""), ""), &[1.0; 1000], &[]));
         }
+        // Arrays that end 8 bytes before 2^64, so that rows seem to begin again at the first byte.
+        let wraps =
+            forged(&file(&record(r#"["a",[2305843009213693935]]"#, ""), "[32,1]"), &[1.0; 48], &[0, 0]);
+        assert_eq!(wraps.len(), 524);
+        assert!(refused(wraps).contains("cut short"));
         for rows in ["[1000000000,1000000000]", "[18446744073709551615,9]", "[0,3]", "[3,0]"] {
             refused(forged(&file(&record("", ""), rows), &[1.0; 1000], &[0, 0]));
         }

@@ -3,17 +3,24 @@
 //! A pipeline is written `KIND[:param=value,...]`, joined by ` | `, the learner last:
 //! `native.standard_scaler | native.lasso:alpha=0.1,max_iter=100000`.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use crate::{
     classes::ConstantModel,
     error::{Error, ErrorKind, Result, guarded},
     estimator::{Estimator, FittedTransform, Transformer},
+    kept::{KeptRows, Place},
     model::{LinearModel, Model},
     norm::RowScaler,
     pipeline::{Pipeline, PipelineModel, load_affine},
     quote::{quoted, quoted_list},
     record::Record,
+    rows::Rows,
     table::{Table, TableReference},
 };
 
@@ -84,6 +91,22 @@ pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
     loaders: BTreeMap<&'static str, Loader>,
     opener: Option<TableOpener>,
+    alive: Arc<Mutex<Alive>>,
+}
+
+/// What loaded models hold together, as long as one of them does.
+#[derive(Default)]
+struct Alive {
+    tables: Vec<(TableReference, Weak<dyn Table>)>,
+    indexes: Vec<(IndexKey, Weak<dyn Any + Send + Sync>)>,
+}
+
+/// What an index is over, and of which kind and parameters.
+#[derive(PartialEq)]
+struct IndexKey {
+    place: [Place; 2],
+    rows: Rows,
+    kind: String,
 }
 
 /// Parameters of one kind, as written.
@@ -305,7 +328,51 @@ impl Registry {
                 reference.path.display()
             ))
         })?;
-        opener(reference)
+        let table = opener(reference)?;
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.tables.retain(|(_, table)| table.strong_count() > 0);
+        let mut same = alive.tables.iter().filter(|(r, _)| r == reference).filter_map(|(_, t)| t.upgrade());
+        // Both hold the same values; models that read them in one place can share what they build on them.
+        if let Some(first) = same.find(|first| first.check_unchanged().is_ok()) {
+            return Ok(first);
+        }
+        drop(same);
+        alive.tables.push((reference.clone(), Arc::downgrade(&table)));
+        Ok(table)
+    }
+
+    /// What `build` makes of `rows`, or what it made for another model that was loaded over the same rows and still lives: a model
+    /// file may name its rows as often as it likes, and they are indexed once. `kind` tells indexes of other kinds or parameters
+    /// apart.
+    ///
+    /// What is built must hold the handles of `rows`, by whose places in memory it is found again.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn index<T: Send + Sync + 'static>(
+        &self,
+        rows: &KeptRows,
+        kind: &str,
+        build: impl FnOnce() -> Result<T>,
+    ) -> Result<Arc<T>> {
+        let key = IndexKey { place: rows.place(), rows: rows.rows.clone(), kind: kind.into() };
+        let alive = || self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let find = |alive: &Alive| {
+            let mut same = alive.indexes.iter().filter(|(k, _)| *k == key).filter_map(|(_, i)| i.upgrade());
+            same.find_map(|index| index.downcast::<T>().ok())
+        };
+        if let Some(index) = find(&alive()) {
+            return Ok(index);
+        }
+        let built = Arc::new(build()?);
+        let mut alive = alive();
+        alive.indexes.retain(|(_, index)| index.strong_count() > 0);
+        if let Some(index) = find(&alive) {
+            return Ok(index);
+        }
+        let index: Arc<dyn Any + Send + Sync> = Arc::clone(&built) as _;
+        alive.indexes.push((key, Arc::downgrade(&index)));
+        Ok(built)
     }
 
     fn load(&self, record: &Record) -> Result<Loaded> {

@@ -30,7 +30,8 @@ parameters! {
     /// neither the rows nor what is minimised, since the intercept is not penalised ([`Model::convergence`] tells how it ended); the class whose probability it gives is the more frequent one, and the
     /// last-met one of a tie (`lib.rs:340-348`), so that probabilities are assigned by its labels; its multinomial loss takes
     /// the greatest score of all rows out of every row's exponents (`:442-452`) and is wrong where scores of rows differ by
-    /// more than 34: a fit that ends there is an error.
+    /// more than 34: a fit that ends there is an error. Its solver adds up the rows as they lie in memory (`:479` and `:508`), so that
+    /// tables in C and in Fortran order differ in last bits.
     LogisticRegression: Learner = "linfa.logistic_regression", "linfa-logistic 0.8.1" {
         c "C" ["c"]: f64 = 1.0, "1.0", "inverse weight of the squared coefficients";
         alpha "alpha" []: Option<f64> = None, "none", "weight of the squared coefficients, instead of C";

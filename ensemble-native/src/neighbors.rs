@@ -123,7 +123,8 @@ impl Algorithm {
 /// folds share the trees. With more columns, or [`Algorithm::Brute`], nothing is built. Predictions read the table where it
 /// lies; where the table or its targets are only borrowed, the statistic copies them.
 ///
-/// Of rows at equal distance the first in the table counts. Predictions are NaN for rows with values that are not finite.
+/// Of rows at equal distance the first in the table counts. Rows to predict for with values that are not finite are refused by
+/// row and column.
 /// Columns whose squares overflow (values beyond 1e150) or vanish (all within 1e-140 of each other, but not equal) are refused,
 /// in units of the learner: behind a scaler they may be fine.
 ///
@@ -284,6 +285,7 @@ impl MergeFit for KNeighborsRegressor {
             k,
             weights: self.weights,
             algorithm: self.algorithm,
+            _loaded: None,
         })))
     }
 }
@@ -474,6 +476,8 @@ pub struct KNeighborsModel {
     k: NonZero<usize>,
     weights: Weights,
     algorithm: Algorithm,
+    /// What others that are loaded from the same rows find the index by, as long as one of them lives.
+    _loaded: Option<Arc<NeighborStatistic>>,
 }
 
 impl KNeighborsModel {
@@ -573,12 +577,14 @@ impl KNeighborsModel {
         Ok(record)
     }
 
-    /// From what [`Model::to_record`] or [`Model::to_record_by_reference`] gave: one fold of all rows, indexed anew.
+    /// From what [`Model::to_record`] or [`Model::to_record_by_reference`] gave: one fold of all rows, indexed anew unless
+    /// another model that was loaded from the same rows lives, whose index serves.
     ///
     /// # Errors
     /// When a part is missing or of the wrong size, or a file is not what it was.
     pub fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
-        let KeptRows { table, target, rows } = KeptRows::find(record, registry)?;
+        let kept = KeptRows::find(record, registry)?;
+        let KeptRows { table, target, rows } = &kept;
         let (nrows, ncols) = (rows.len(), table.as_mat().ncols());
         let k = record.count("n_neighbors")?;
         let algorithm = Algorithm::parse(&record.text("algorithm")?)?;
@@ -602,19 +608,24 @@ impl KNeighborsModel {
             }
         }
         let behind = (!space.is_identity()).then_some(AffineShape::Diagonal);
-        let cx = StatisticContext::new(ncols).with_tables(Some(&table), Some(&target));
-        let mut state = NeighborStatistic::new(algorithm.shape(ncols, behind)?, &cx)?;
-        let y = target.as_mat();
-        for run in rows.runs() {
-            let x = table.as_mat().rows(run.start..run.end)?;
-            let y = y.rows(run.start..run.end)?;
-            let y = y.column(0).ok_or_else(|| Error::spec(Self::RECORD, "the saved targets have gaps"))?;
-            state.absorb(&Block { x, y, first_row: run.start })?;
-        }
-        state.seal()?;
-        state.space = space.clone();
-        state.check_ranges()?;
-        Ok(Self { folds: state.folds, space, k, weights, algorithm })
+        let shape = algorithm.shape(ncols, behind)?;
+        // No map and no other parameter goes into the index.
+        let loaded = registry.index(&kept, &key(shape).to_string(), || {
+            let cx = StatisticContext::new(ncols).with_tables(Some(table), Some(target));
+            let mut state = NeighborStatistic::new(shape, &cx)?;
+            let y = target.as_mat();
+            for run in rows.runs() {
+                let x = table.as_mat().rows(run.start..run.end)?;
+                let y = y.rows(run.start..run.end)?;
+                let y =
+                    y.column(0).ok_or_else(|| Error::spec(Self::RECORD, "the saved targets have gaps"))?;
+                state.absorb(&Block { x, y, first_row: run.start })?;
+            }
+            state.seal()?;
+            Ok(state)
+        })?;
+        NeighborStatistic { space: space.clone(), ..(*loaded).clone() }.check_ranges()?;
+        Ok(Self { folds: loaded.folds.clone(), space, k, weights, algorithm, _loaded: Some(loaded) })
     }
 }
 
@@ -731,6 +742,42 @@ mod tests {
     use ensemble_core::{DenseTable, Table};
 
     use super::*;
+
+    #[test]
+    fn models_that_are_loaded_from_the_same_rows_share_an_index_as_fitted_ones_do() {
+        let kept = KeptRows::of_values((0..900).map(f64::from).collect(), 3, vec![1.0; 300]).unwrap();
+        let record = |k: usize, algorithm: Algorithm, shift: f64| {
+            let map: &dyn FittedTransform = &Affine::diagonal(vec![shift; 3], vec![2.0; 3]);
+            let record = Record::new(KNeighborsModel::RECORD)
+                .with_field("n_neighbors", k)
+                .with_text("weights", "uniform")
+                .with_text("algorithm", algorithm.name())
+                .with_rows(vec![kept.clone()]);
+            if shift == 0.0 { record } else { record.with_child(map.to_record().unwrap()) }
+        };
+        let models = [
+            record(2, Algorithm::Auto, 0.0),
+            record(3, Algorithm::KdTree, 0.0),
+            record(4, Algorithm::Auto, 1.0),
+            record(5, Algorithm::Auto, 2.0),
+        ];
+        let outer = models.into_iter().fold(Record::new("outer"), Record::with_child);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        outer.save(&path).unwrap();
+        let mut registry = Registry::new();
+        register(&mut registry);
+        // From a file, and from memory.
+        for outer in [Record::load(&path).unwrap(), outer] {
+            let load = |at: usize| KNeighborsModel::from_record(&outer.children()[at], &registry).unwrap();
+            let models = [0, 1, 2, 3].map(load);
+            let shared = |a: usize, b: usize| Arc::ptr_eq(&models[a].folds[0], &models[b].folds[0]);
+            assert!(shared(0, 1) && shared(2, 3) && !shared(0, 2));
+            let index = Arc::downgrade(&models[0].folds[0]);
+            drop(models);
+            assert!(index.upgrade().is_none(), "nothing outlives the models");
+        }
+    }
 
     #[test]
     fn the_kind_is_built_from_text_and_its_models_are_loaded() {
