@@ -375,11 +375,16 @@ fn rows_whose_predictions_overflow_are_an_error_that_names_row_and_learner() {
                 continue;
             }
         };
-        let ErrorKind::Learner { name, layer: 0, source, .. } = error.kind() else {
-            panic!("{what}: {error}")
-        };
+        let ErrorKind::Learner { name, layer, source, .. } = error.kind() else { panic!("{what}: {error}") };
         assert_eq!(name, "it");
-        assert!(matches!(source.kind(), ErrorKind::Prediction { row: 2_100, .. }), "{what}: {error}");
+        // A prediction that is still a number may be more than the learner above it can measure by.
+        match (what, layer) {
+            ("two layers", 1) => assert!(error.to_string().contains("row 2100"), "{error}"),
+            (_, layer) => {
+                assert_eq!(*layer, 0, "{what}: {error}");
+                assert!(matches!(source.kind(), ErrorKind::Prediction { row: 2_100, .. }), "{what}: {error}");
+            }
+        }
     }
     let model = LinearModel::new("test", vec![2.0; 3], 0.0);
     let x = [1e308; 3];
