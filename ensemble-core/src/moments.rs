@@ -114,6 +114,16 @@ impl Moments {
             && self.noise.hides(column, self.vanished.get(column))
     }
 
+    /// Whether the values of column `column` of x, or of y where that is the number of columns, are 0 but for their rounding as
+    /// they were absorbed, as those of a constant are behind a map that took its mean away: to a fit without an intercept it
+    /// carries no information.
+    pub fn is_zero(&self, column: usize) -> bool {
+        let root = self.n.sqrt();
+        let length = self.at(column, column).max(0.0).sqrt().hypot(root * self.mean[column]);
+        self.n == 0.0
+            || self.noise.hides(column, length / root) && self.noise.hides(column, self.vanished.get(column))
+    }
+
     /// Whether column `column` of x, or y where that is the number of columns, varies (or, about zero and not about the mean, is
     /// not zero) and its sum of squares does not show it, or only a few digits of it: values below about 1e-146, whose squares
     /// are below the least numbers there are.

@@ -35,12 +35,21 @@ pub struct Convergence {
     pub gap: Option<f64>,
     /// Whether the rule was met.
     pub converged: bool,
+    /// Whether parameters of the learner, its `max_iter` or `tol`, say when to stop, so that a note may name them.
+    #[serde(skip)]
+    pub has_parameters: bool,
 }
 
 impl Convergence {
     /// After `steps` steps, `gap` from the end.
     pub fn new(steps: impl Into<Option<u64>>, gap: impl Into<Option<f64>>, converged: bool) -> Self {
-        Self { steps: steps.into(), gap: gap.into(), converged }
+        Self { steps: steps.into(), gap: gap.into(), converged, has_parameters: true }
+    }
+
+    /// Of a solver that stops by a rule of its own, which no parameter changes.
+    #[must_use]
+    pub fn without_parameters(self) -> Self {
+        Self { has_parameters: false, ..self }
     }
 
     /// Of a model with two parts that were fitted one after the other: all steps, the larger gap, and whether both converged.
@@ -50,6 +59,7 @@ impl Convergence {
             steps: self.steps.into_iter().chain(other.steps).reduce(|a, b| a + b),
             gap: self.gap.into_iter().chain(other.gap).reduce(f64::max),
             converged: self.converged && other.converged,
+            has_parameters: self.has_parameters || other.has_parameters,
         }
     }
 }
@@ -113,9 +123,13 @@ impl Note {
         let told = [steps.map(|steps| format!("{steps} steps")), gap.map(|gap| format!("gap {gap:.1e}"))];
         let told: Vec<String> = told.into_iter().flatten().collect();
         let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
+        let advice = if open().any(|f| f.convergence.has_parameters) {
+            "raise its max_iter or tol, or scale its columns"
+        } else {
+            "it stops by a rule that no parameter changes: scale its columns, or leave out those that depend on others"
+        };
         let text = format!(
-            "learner '{}' (layer {layer}) did not converge {}{told}; raise its max_iter or tol, or scale \
-             its columns",
+            "learner '{}' (layer {layer}) did not converge {}{told}; {advice}",
             quoted(learner),
             fits_in_words(open().map(|f| f.fold)),
         );
@@ -227,6 +241,13 @@ mod tests {
              max_iter or tol, or scale its columns"
         );
         assert_eq!(Note::not_converged(0, "l1", &fits[1..2]), None);
+        let convergence = Convergence::new(30, 0.5, false).without_parameters();
+        let text =
+            Note::not_converged(1, "meta", &[FitConvergence { fold: None, convergence }]).unwrap().text;
+        assert!(
+            text.contains("30 steps, gap 5.0e-1; it stops by a rule") && !text.contains("max_iter"),
+            "{text}"
+        );
         assert_eq!(fits_in_words([None].into_iter()), "on all rows");
         let many: Vec<FitConvergence> = (0..500).map(|k| fit(Some(k), None, false)).collect();
         let text = Note::not_converged(1, "l1", &many).unwrap().text;

@@ -92,17 +92,22 @@ impl FewRows {
             let from = &factor.column(j)[..=rows];
             centred.column_mut(j).iter_mut().zip(from).for_each(|(to, v)| *to = v * length);
         }
-        let level = means().map(|m| m * root).collect();
+        let level = |(j, mean): (usize, f64)| if j < p && moments.is_zero(j) { 0.0 } else { mean * root };
+        let level = means().enumerate().map(level).collect();
         Ok(Some(Self { centred, level, lengths, rounding: f64::EPSILON, least_pivot }))
     }
 
-    /// The rows of the R factor.
+    /// The rows of the R factor, in which columns that vary by rounding alone do not vary.
     pub(crate) fn of_tsqr(state: &TsqrStatistic) -> Self {
         let centred = state.factor(true);
-        let root = state.nrows().sqrt();
-        let level = state.x_mean().iter().copied().chain([state.y_mean()]).map(|m| m * root).collect();
         let lengths = (0..centred.ncols()).map(|j| norm2(centred.column(j))).collect();
-        Self { centred, level, lengths, rounding: f64::EPSILON * f64::EPSILON, least_pivot: 1.0 }
+        Self {
+            centred,
+            level: state.level(),
+            lengths,
+            rounding: f64::EPSILON * f64::EPSILON,
+            least_pivot: 1.0,
+        }
     }
 
     fn ncols(&self) -> usize {
@@ -136,6 +141,23 @@ impl FewRows {
             dot(self.centred.column(i), self.centred.column(j)) + level
         };
         self.least_pivot * max_condition < 1.0 && (0..p).any(|j| (0..j).any(|i| product(i, j) < 0.0))
+    }
+
+    /// Whether products may hide a direction that coefficients of any sign would go in, some columns depending on each other
+    /// beyond `max_condition`: what is left of the residual could be worth what an l1 penalty `l1` takes of coefficients so large.
+    pub(crate) fn may_hide(&self, coefficients: &[f64], l1: f64, max_condition: f64) -> bool {
+        if self.least_pivot * max_condition >= 1.0 {
+            return false;
+        }
+        let p = self.ncols();
+        let mut residual: Vec<f64> = self.centred.column(p).into();
+        coefficients
+            .iter()
+            .enumerate()
+            .for_each(|(j, c)| add_scaled(&mut residual, -c, self.centred.column(j)));
+        // One unit along such a direction takes coefficients that are at least the inverse of this.
+        let longest = self.lengths[..p].iter().copied().fold(0.0, f64::max) / max_condition.sqrt();
+        l1 < norm2(&residual) * longest
     }
 
     /// The rows of a fit with an intercept, or, the level being the first row, of one without; and the squared lengths that
@@ -284,7 +306,10 @@ impl ActiveSet {
         }
         // The sign of a zero is no information.
         w.iter_mut().zip(&self.scale).for_each(|(w, s)| *w = if *w == 0.0 { 0.0 } else { *w * s });
-        Solution { coefficients: w, convergence: Convergence::new(rounds, Some(gap), converged) }
+        Solution {
+            coefficients: w,
+            convergence: Convergence::new(rounds, Some(gap), converged).without_parameters(),
+        }
     }
 
     /// The column that lowers the objective most at first, and with which sign; the first of equal ones.

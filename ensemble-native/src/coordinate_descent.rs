@@ -66,8 +66,10 @@ impl Descent {
             let solve = |rows: &FewRows| rows.minimise(false, l1, l2, sign);
             return fit_on_few_rows(kind, statistics, false, solve, |rows, s| {
                 !rows.are_lost(&s.coefficients)
+                    && (self.positive || !rows.may_hide(&s.coefficients, l1, condition_limit(n)))
             });
         }
+        equations.check_target(l1, self.positive)?;
         let problem = Problem {
             gram: &equations.gram,
             xy: &equations.xy,
@@ -91,6 +93,14 @@ struct Problem<'a> {
     positive: bool,
 }
 
+/// What a step to the optimum of the coefficients that are not 0 has done.
+struct Polish {
+    /// The objective is lower than before.
+    lowered: bool,
+    /// The optimum was reached, whether or not it is lower by more than rounding.
+    arrived: bool,
+}
+
 /// Coefficients, and G times them, kept up to date.
 struct Point {
     w: Vec<f64>,
@@ -105,13 +115,20 @@ impl Problem<'_> {
     fn solve(&self, max_iter: usize, tol: f64) -> (Vec<f64>, Convergence) {
         let p = self.xy.len();
         let mut at = Point { w: vec![0.0; p], gw: vec![0.0; p] };
+        // Nothing bounds the objective from below but the solution itself, so that this is asked for too.
+        let free = self.l1 == 0.0 && self.l2 == 0.0;
         // The gap is compared with the objective, and told as a share of it.
         let rounding = 32.0 * f64::EPSILON * self.yy;
         let ended = |at: &Point| {
+            if free {
+                let cosine = self.cosine(at);
+                return (cosine <= tol || self.is_flat(at), cosine);
+            }
             let (gap, objective) = (self.gap(at).max(0.0), self.objective(at));
             (gap <= tol * objective + rounding, if objective > 0.0 { gap / objective } else { gap })
         };
         let (mut converged, mut gap) = ended(&at);
+        converged &= !free || self.is_flat(&at);
         let (mut steps, mut looked, mut spent) = (0, 0, 0);
         while !converged && steps < max_iter {
             steps += 1;
@@ -126,23 +143,31 @@ impl Problem<'_> {
                 continue;
             }
             looked = steps;
-            let affordable = spent >= support * support * support / 3;
-            let polished = affordable && self.polish(&mut at);
+            let affordable =
+                spent >= support * support * support / 3 || (free && (still || steps == max_iter));
+            let Polish { lowered, arrived } =
+                if affordable { self.polish(&mut at) } else { Polish { lowered: false, arrived: false } };
             if affordable {
                 spent = 0;
             }
             self.renew(&mut at);
             (converged, gap) = ended(&at);
             // Coefficients that still move may be far from their ends where the objective hardly shows it.
-            converged &= slow || polished || steps == max_iter;
-            converged |= still;
+            converged &= slow || (lowered && arrived) || steps == max_iter;
+            converged &= !free || affordable;
+            // No step of any kind leads further down from where no slope is left but rounding.
+            converged |= (still || arrived) && self.is_flat(&at);
+            if still && !lowered {
+                break;
+            }
         }
         // The sign of a zero is no information.
         at.w.iter_mut().filter(|v| **v == 0.0).for_each(|v| *v = 0.0);
         (at.w, Convergence::new(steps as u64, gap, converged))
     }
 
-    /// One sweep: the largest step and the largest coefficient.
+    /// One sweep: the largest step and the largest coefficient, both times the lengths of their columns, so that no column's units
+    /// matter.
     fn sweep(&self, at: &mut Point) -> (f64, f64) {
         let (mut largest, mut moved) = (0.0_f64, 0.0_f64);
         for j in 0..at.w.len() {
@@ -162,8 +187,9 @@ impl Problem<'_> {
                 at.w[j] = new;
                 add_scaled(&mut at.gw, new - old, self.gram.column(j));
             }
-            moved = moved.max((new - old).abs());
-            largest = largest.max(new.abs());
+            let length = (own + self.l2).sqrt();
+            moved = moved.max((new - old).abs() * length);
+            largest = largest.max(new.abs() * length);
         }
         (moved, largest)
     }
@@ -177,8 +203,8 @@ impl Problem<'_> {
     }
 
     /// Go to the optimum of the coefficients that are not 0 under their signs, leaving out those that reach 0 on the way, as an
-    /// active set does; whether it got there. Goes nowhere when that does not lower the objective.
-    fn polish(&self, at: &mut Point) -> bool {
+    /// active set does. Goes nowhere when that does not lower the objective.
+    fn polish(&self, at: &mut Point) -> Polish {
         /// Each costs a factorization; where more are needed, sweeps do better.
         const MOST: usize = 8;
         self.renew(at);
@@ -194,7 +220,7 @@ impl Problem<'_> {
                 .zip(&steps)
                 .map(|(j, d)| {
                     let w = at.w[*j];
-                    if (w + d) * w > 0.0 { f64::INFINITY } else { -w / d }
+                    if (w + d > 0.0 && w > 0.0) || (w + d < 0.0 && w < 0.0) { f64::INFINITY } else { -w / d }
                 })
                 .collect();
             let step = limits.iter().copied().fold(1.0, f64::min);
@@ -211,9 +237,9 @@ impl Problem<'_> {
         if self.objective(at).partial_cmp(&before) != Some(std::cmp::Ordering::Less) {
             at.w = old;
             self.renew(at);
-            return false;
+            return Polish { lowered: false, arrived };
         }
-        arrived
+        Polish { lowered: true, arrived }
     }
 
     /// Newton's step on the columns `used`, (G + l2 I) d = c - G w - l2 w - l1 signs, in units of columns of length 1. Where
@@ -246,8 +272,51 @@ impl Problem<'_> {
         0.5 * residual + self.l1 * w1 + 0.5 * self.l2 * dot(&at.w, &at.w)
     }
 
-    /// Primal minus dual objective, a bound on how far the objective is from its least.
+    /// By how much each coefficient's slope misses the conditions of the optimum, over the length of its column, the columns being
+    /// those of the rows with the l2 penalty's below them.
+    fn misses(&self, at: &Point) -> impl Iterator<Item = f64> {
+        (0..at.w.len()).filter(|j| self.gram[(*j, *j)] > 0.0).map(|j| {
+            let w = at.w[j];
+            let slope = self.xy[j] - at.gw[j] - self.l2 * w;
+            let miss = if w != 0.0 {
+                (slope - self.l1 * w.signum()).abs()
+            } else {
+                ((if self.positive { slope } else { slope.abs() }) - self.l1).max(0.0)
+            };
+            miss / (self.gram[(j, j)] + self.l2).sqrt()
+        })
+    }
+
+    /// Whether all slopes are at the optimum's but for the rounding of what they are differences of.
+    fn is_flat(&self, at: &Point) -> bool {
+        let parts = at.w.iter().enumerate().map(|(j, w)| w.abs() * (self.gram[(j, j)] + self.l2).sqrt());
+        let rounding = 64.0 * f64::EPSILON * (self.yy.sqrt() + parts.sum::<f64>());
+        self.misses(at).all(|miss| miss <= rounding)
+    }
+
+    /// The largest cosine between the residual and a column that would lessen it.
+    fn cosine(&self, at: &Point) -> f64 {
+        let most = self.misses(at).fold(0.0, f64::max);
+        let residual = (2.0 * self.objective(at)).sqrt();
+        if most == 0.0 || residual == 0.0 { 0.0 } else { most / residual }
+    }
+
+    /// Primal minus dual objective, a bound on how far the objective is from its least: the lesser of two, one from the residual
+    /// shrunk until the l1 penalty holds its slopes, the other with what it does not hold of them charged to the l2 penalty.
     fn gap(&self, at: &Point) -> f64 {
+        if self.l2 == 0.0 {
+            return self.gap_of_shrunk_residual(at);
+        }
+        let terms = at.w.iter().zip(&at.gw).zip(self.xy).map(|((w, gw), xy)| {
+            let slope = xy - gw;
+            let held = slope.clamp(if self.positive { f64::NEG_INFINITY } else { -self.l1 }, self.l1);
+            let rest = self.l2 * w - (slope - held);
+            (self.l1 * w.abs() - held * w) + rest * (0.5 * rest / self.l2)
+        });
+        terms.sum::<f64>().min(self.gap_of_shrunk_residual(at))
+    }
+
+    fn gap_of_shrunk_residual(&self, at: &Point) -> f64 {
         let Point { w, gw } = at;
         let slope = |j: usize| self.xy[j] - gw[j] - self.l2 * w[j];
         let dual_norm = (0..w.len())
@@ -280,14 +349,16 @@ macro_rules! descent_learner {
                 self
             }
 
-            /// Most sweeps over the columns. A fit that reaches it has not converged, which its model and the report say.
+            /// Most sweeps over the columns. A fit that reaches it has not converged, which its model and the report say. An
+            /// active set makes no sweeps, and ends by itself.
             #[must_use]
             pub fn max_iter(mut self, max_iter: usize) -> Self {
                 self.descent.max_iter = max_iter;
                 self
             }
 
-            /// Stop when the duality gap is below `tol` of the objective.
+            /// Stop when the duality gap is below `tol` of the objective; without any penalty, when no column's cosine with the
+            /// residual is above it. An active set goes to the optimum whatever it is.
             #[must_use]
             pub fn tol(mut self, tol: f64) -> Self {
                 self.descent.tol = tol;
@@ -333,11 +404,12 @@ macro_rules! descent_learner {
 /// the coefficients that are not 0 are solved for, where sweeps alone take thousands when columns depend on each other. It stops
 /// when the duality gap is below `tol` of the objective (scikit-learn: of y'y, which is laxer), so that equivalent problems, such as
 /// columns in another order, end at the same objective. The model's convergence counts sweeps; its gap is the duality gap over the
-/// objective. Columns that do not vary get coefficient 0. Friedman, Hastie and Tibshirani, "Regularization paths for generalized
+/// objective, and without any penalty the largest cosine between a column and the residual, the optimum being solved for. Columns that do not vary get coefficient 0. Friedman, Hastie and Tibshirani, "Regularization paths for generalized
 /// linear models via coordinate descent", J. Stat. Softw. 33 (2010).
 ///
 /// Without an intercept, columns far from 0 are fitted by an active set on p + 2 rows instead, as
-/// [`NonNegativeLeastSquares`](crate::NonNegativeLeastSquares) is, with a second pass where those do not suffice.
+/// [`NonNegativeLeastSquares`](crate::NonNegativeLeastSquares) is, with a second pass where those do not suffice. Neither `max_iter`
+/// nor `tol` ends that, and its convergence counts as there.
 ///
 /// ```
 /// use ensemble_native::Lasso;
@@ -471,6 +543,87 @@ mod tests {
         let y: Vec<f64> = x.chunks(3).map(|r| 1.5 * r[0] - 0.25 * r[2] + 4.0).collect();
         let w = fitted(&Lasso::new(0.0).tol(1e-14).max_iter(10_000), &statistics(&x, &y, 3));
         assert!((w[0] - 1.5).abs() < 1e-10 && w[1] == 0.0 && (w[2] + 0.25).abs() < 1e-10, "{w:?}");
+    }
+
+    fn convergence(learner: &dyn MergeFit, s: &Statistics) -> Convergence {
+        match learner.fit_from(s).unwrap() {
+            Fitted::Model(m) => m.convergence().unwrap(),
+            Fitted::Needs(_) => panic!("moments are enough"),
+        }
+    }
+
+    #[test]
+    fn fits_without_an_l1_penalty_say_that_they_converged_when_they_did() {
+        let (n, p) = (60, 4);
+        let x: Vec<f64> = (0..n * p).map(|i| ((i * 37 + i * i) % 101) as f64 / 10.0).collect();
+        let y: Vec<f64> = (0..n).map(|r| 2.0 * x[r * p] - x[r * p + 1] + ((r * 53) % 17) as f64).collect();
+        let s = statistics(&x, &y, p);
+        for positive in [false, true] {
+            for intercept in [true, false] {
+                for (alpha, ratio) in [(0.1, 0.0), (1e-6, 0.0), (0.0, 0.5), (0.1, 1e-9)] {
+                    let learner =
+                        ElasticNet::new(alpha).l1_ratio(ratio).positive(positive).fit_intercept(intercept);
+                    let got = convergence(&learner, &s);
+                    assert!(got.converged && got.gap.unwrap() <= 1e-4, "{alpha} {ratio}: {got:?}");
+                    let exact = fitted(&learner.clone().tol(1e-13).max_iter(100_000), &s);
+                    let w = fitted(&learner, &s);
+                    let largest = exact.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+                    assert!(
+                        w.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 0.02 * largest),
+                        "{w:?} {exact:?}"
+                    );
+                }
+            }
+        }
+        let stopped = convergence(&ElasticNet::new(1e-6).l1_ratio(0.0).tol(1e-9).max_iter(1), &s);
+        assert!(!stopped.converged || stopped.gap.unwrap() <= 1e-9, "{stopped:?}");
+    }
+
+    #[test]
+    fn moves_of_coefficients_are_compared_whatever_the_units_of_columns() {
+        let sweeps = |unit: f64| {
+            let gram = {
+                let mut g = Matrix::zeros(2, 2);
+                (g[(0, 0)], g[(1, 1)]) = (2.0, 3.0 * unit * unit);
+                (g[(0, 1)], g[(1, 0)]) = (2.0 * unit, 2.0 * unit);
+                g
+            };
+            let xy = [1.0, -unit];
+            let problem = Problem { gram: &gram, xy: &xy, yy: 4.0, l1: 0.0, l2: 0.0, positive: false };
+            let mut at = Point { w: vec![0.0; 2], gw: vec![0.0; 2] };
+            (0..3).map(|_| problem.sweep(&mut at)).map(|(moved, largest)| moved / largest).collect::<Vec<_>>()
+        };
+        assert_eq!(sweeps(1.0), sweeps(f64::powi(2.0, -60)));
+    }
+
+    #[test]
+    fn targets_whose_squares_underflow_are_refused_unless_the_penalty_takes_all() {
+        let x: Vec<f64> = (0..50).map(|i| f64::from((i * 37) % 101) / 10.0).collect();
+        let y: Vec<f64> = x.iter().map(|v| 1e-170 * v).collect();
+        let s = statistics(&x, &y, 1);
+        for intercept in [true, false] {
+            let refused = Lasso::new(0.0).fit_intercept(intercept).fit_from(&s).err().unwrap().to_string();
+            assert!(refused.contains("training target") && refused.contains("underflow"), "{refused}");
+            assert!(ElasticNet::new(1.0).l1_ratio(0.0).fit_intercept(intercept).fit_from(&s).is_err());
+            assert_eq!(fitted(&Lasso::new(0.1).fit_intercept(intercept), &s), [0.0]);
+        }
+    }
+
+    #[test]
+    fn coefficients_whose_products_underflow_are_those_of_other_units() {
+        let (n, p) = (60, 6);
+        let base = |i: usize, k: usize| (((i * 37 + k * k * 53 + i * i * (k + 3)) % 211) as f64) / 50.0 - 2.0;
+        let x: Vec<f64> =
+            (0..n).flat_map(|i| (0..p).map(move |j| base(i, 0) + 0.02 * base(i, 7 + j))).collect();
+        let y: Vec<f64> =
+            (0..n).map(|i| base(i, 0) + 0.3 * base(i, 8) - 0.2 * base(i, 9) + 0.05 * base(i, 31)).collect();
+        // Powers of two, so that nothing else is rounded otherwise.
+        let scaled = |v: &[f64], power: i32| v.iter().map(|v| v * f64::powi(2.0, power)).collect::<Vec<_>>();
+        let want = fitted(&Lasso::new(0.0005), &statistics(&x, &y, p));
+        let tiny = statistics(&scaled(&x, 233), &scaled(&y, -333), p);
+        let got = fitted(&Lasso::new(0.0005 * f64::powi(2.0, -100)), &tiny);
+        assert_eq!(scaled(&got, 566), want);
+        assert!(want.iter().filter(|w| **w != 0.0).count() > 1, "{want:?}");
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub const MAX_CONDITION: f64 = 1e7;
 /// thirteen digits are kept.
 pub const MAX_CONDITION_SMALL: f64 = 1e3;
 
-/// X'X, X'y and y'y about the mean or about zero. Rows and columns of constant columns are zero, and so are those of columns
-/// whose squares underflow, which products cannot tell of.
+/// X'X, X'y and y'y about the mean or about zero. Rows and columns of constant columns are zero, about zero those of columns that
+/// are zero but for rounding, and so are those of columns whose squares underflow, which products cannot tell of.
 pub(crate) struct NormalEquations<'a> {
     pub(crate) gram: Matrix,
     pub(crate) xy: Vec<f64>,
@@ -47,16 +47,23 @@ impl<'a> NormalEquations<'a> {
         let mut finite = true;
         let mut vanishing = Vec::new();
         let yy = if fit_intercept { moments.yy() } else { moments.raw_yy() };
+        let constant: Vec<bool> = (0..p).map(|j| moments.is_constant(j)).collect();
+        // About zero a constant is a direction, and its rounding is none.
+        let raw = |i: usize, j: usize| {
+            let rounding = constant[i] || (j < p && constant[j]);
+            let mean = |j: usize| if j < p { moments.x_mean()[j] } else { moments.y_mean() };
+            if rounding { moments.nrows() * mean(i) * mean(j) } else { moments.raw_xx(i, j) }
+        };
         for j in 0..p {
-            let own = if fit_intercept { moments.xx(j, j) } else { moments.raw_xx(j, j) };
+            let own = if fit_intercept { moments.xx(j, j) } else { raw(j, j) };
             finite &= own.is_finite();
-            xy[j] = if fit_intercept { moments.xy(j) } else { moments.raw_xy(j) };
+            xy[j] = if fit_intercept { moments.xy(j) } else { raw(j, p) };
             if moments.vanishes(j, fit_intercept) {
                 vanishing.push((j, xy[j]));
                 xy[j] = 0.0;
                 continue;
             }
-            if fit_intercept && moments.is_constant(j) {
+            if if fit_intercept { constant[j] } else { moments.is_zero(j) } {
                 xy[j] = 0.0;
                 continue;
             }
@@ -68,7 +75,7 @@ impl<'a> NormalEquations<'a> {
             }
             for i in 0..j {
                 if gram[(i, i)] != 0.0 {
-                    let value = if fit_intercept { moments.xx(i, j) } else { moments.raw_xx(i, j) };
+                    let value = if fit_intercept { moments.xx(i, j) } else { raw(i, j) };
                     gram[(i, j)] = value;
                     gram[(j, i)] = value;
                 }
@@ -96,6 +103,19 @@ impl<'a> NormalEquations<'a> {
                 Err(ensemble_core::ErrorKind::Underflow { table, column: *column }.into())
             }
         }
+    }
+
+    /// That y's squares do not underflow, or all coefficients are 0 under an l1 penalty `l1` anyway.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Underflow`](ensemble_core::ErrorKind::Underflow) of the target.
+    pub(crate) fn check_target(&self, l1: f64, positive: bool) -> Result<()> {
+        let pulls = |slope: &f64| if positive { *slope > l1 } else { slope.abs() > l1 };
+        if self.moments.vanishes(self.ncols(), self.fit_intercept) && self.xy.iter().any(pulls) {
+            let table = "training target".into();
+            return Err(ensemble_core::ErrorKind::Underflow { table, column: 0 }.into());
+        }
+        Ok(())
     }
 
     /// X'X + alpha I in units of columns of length 1, factored, and those units; `None` when its condition is beyond
@@ -159,9 +179,8 @@ fn solve_from_r(state: &TsqrStatistic, fit_intercept: bool, alpha: f64) -> Resul
     let p = state.ncols();
     let r = state.factor(fit_intercept);
     let limit = 1.0 / (64.0 * p.max(1) as f64 * f64::EPSILON);
-    let kept: Vec<usize> = (0..p)
-        .filter(|j| if fit_intercept { !state.is_constant(*j) } else { norm2(r.column(*j)) > 0.0 })
-        .collect();
+    // Columns of rounding alone are zeros in this factor.
+    let kept: Vec<usize> = (0..p).filter(|j| norm2(r.column(*j)) > 0.0).collect();
     let k = kept.len();
     // Kept columns and y, with sqrt(alpha) I below, triangular again.
     let penalty = if alpha > 0.0 { k } else { 0 };

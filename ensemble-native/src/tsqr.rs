@@ -72,16 +72,32 @@ impl TsqrStatistic {
         norm == 0.0 || self.noise.hides(column, norm / self.n.sqrt())
     }
 
-    /// The R factor of the rows as they are or about their mean, y last.
+    /// Whether the values of column `column` of x are 0 but for their rounding, by the rule of
+    /// [`Moments::is_zero`](ensemble_core::Moments::is_zero).
+    pub fn is_zero(&self, column: usize) -> bool {
+        if self.n == 0.0 {
+            return true;
+        }
+        let length = norm2(self.r.column(column)) / self.n.sqrt();
+        self.noise.hides(column, length.hypot(self.mean[column]))
+    }
+
+    /// Means of the columns of `[x | y]` times the root of the number of rows; 0 where a column of x is 0 but for rounding.
+    pub(crate) fn level(&self) -> Vec<f64> {
+        let (root, p) = (self.n.sqrt(), self.ncols());
+        let level = |(j, mean): (usize, &f64)| if j < p && self.is_zero(j) { 0.0 } else { mean * root };
+        self.mean.iter().enumerate().map(level).collect()
+    }
+
+    /// The R factor of the rows as they are or about their mean, y last. What a column of x varies by when that is its rounding
+    /// is left out.
     pub(crate) fn factor(&self, centred: bool) -> Matrix {
         if self.n == 0.0 {
             return Matrix::zeros(self.mean.len(), self.mean.len());
         }
-        if centred {
-            return self.r.clone();
-        }
-        let row: Vec<f64> = self.mean.iter().map(|m| m * self.n.sqrt()).collect();
-        r_factor(stacked(&[&self.r], &row))
+        let mut r = self.r.clone();
+        (0..self.ncols()).filter(|j| self.is_constant(*j)).for_each(|j| r.column_mut(j).fill(0.0));
+        if centred { r } else { r_factor(stacked(&[&r], &self.level())) }
     }
 }
 

@@ -353,6 +353,17 @@ fn rounding_of_a_constant_is_no_direction_behind_any_scaler() {
                     let model = problem.fit_folds(pipeline.as_ref(), &fifths(n)).remove(0);
                     let coefficients = model.as_linear().unwrap().coefficients;
                     assert!(coefficients[1] == 0.0, "{text}, {twice}: {coefficients:?}");
+                    // Without an intercept too, but that a constant which is not 0 may do for one.
+                    let more = if learner.contains(':') { "," } else { ":" };
+                    let text = format!("{text}{more}fit_intercept=false");
+                    let pipeline = pipelines().pipeline(&text).unwrap();
+                    let model = problem.fit_folds(pipeline.as_ref(), &fifths(n)).remove(0);
+                    let coefficients = model.as_linear().unwrap().coefficients;
+                    let level = scaler.is_empty() || scaler.contains("range_min=-1");
+                    assert!(
+                        if level { coefficients[1].abs() < 10.0 } else { coefficients[1] == 0.0 },
+                        "{text}, {twice}: {coefficients:?}"
+                    );
                 }
             }
         }
@@ -456,5 +467,59 @@ fn columns_far_from_zero_are_not_taken_for_constants_before_they_are() {
             println!("{mean:e} {text}: {rmse}");
             assert!(rmse < bound, "{mean} {text}: {rmse}");
         }
+    }
+}
+
+#[test]
+fn rounding_of_a_constant_beside_one_hot_columns_gets_no_weight_of_either_sign() {
+    let n = 100;
+    let (coin, noise) = (scattered(n, 11), scattered(n, 12));
+    for scaler in SCALERS {
+        for learner in [
+            "linear_regression:positive=true",
+            "nnls:fit_intercept=true",
+            "nnls",
+            "convex",
+            "linear_regression:positive=true,fit_intercept=false",
+            "lasso:alpha=0,fit_intercept=false",
+            "lasso:alpha=0,fit_intercept=false,positive=true",
+        ] {
+            for seed in [0.0, 0.3, -0.3] {
+                let x = (0..n)
+                    .flat_map(|i| {
+                        let mut row = [0.0, 0.0, 0.0, [0.3, 0.1 + 0.2][usize::from(coin[i] > seed)]];
+                        row[i % 3] = 1.0;
+                        row
+                    })
+                    .collect();
+                let y = (0..n).map(|i| (i % 3) as f64 + 2.0 * noise[(i * 7 + 1) % n]).collect();
+                let problem = Problem { x, y, p: 4 };
+                let text = format!("{scaler}native.{learner}");
+                let model = problem.fit(pipelines().pipeline(&text).unwrap().as_ref());
+                let coefficients = model.as_linear().unwrap().coefficients;
+                assert!(coefficients.iter().all(|c| c.abs() < 100.0), "{text}: {coefficients:?}");
+                if learner.contains("intercept=true") || learner == "linear_regression:positive=true" {
+                    assert_eq!(coefficients[3], 0.0, "{text}: {coefficients:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lasso_without_an_intercept_finds_what_tells_nearly_equal_columns_apart() {
+    for n in [300, 3000] {
+        let (a, z, noise) = (scattered(n, 21), scattered(n, 22), scattered(n, 23));
+        let x = (0..n).flat_map(|i| [a[i], a[i] + 1e-7 * z[i]]).collect();
+        let y = (0..n).map(|i| z[i] + 0.01 * noise[i]).collect();
+        let problem = Problem { x, y, p: 2 };
+        for learner in ["lasso:alpha=0", "lasso:alpha=1e-12", "elastic_net:alpha=1e-12,l1_ratio=1"] {
+            let text = format!("native.{learner},fit_intercept=false");
+            let rmse = held_out_rmse(&problem, pipelines().pipeline(&text).unwrap().as_ref());
+            assert!(rmse < 0.007, "{text}: {rmse}");
+        }
+        // A penalty that such coefficients cost more than they gain asks for nothing more.
+        let s = problem.absorb(&[Box::new(Moments::new(2))], 0..n);
+        assert!(matches!(Lasso::new(0.1).fit_intercept(false).fit_from(&s).unwrap(), Fitted::Model(_)));
     }
 }
