@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, Affine, Built, Error, FitContext, FitCost, FittedTransform, Kind, Noise, Parameter, Params,
-    PresentClasses, Registry, Result, Shape, Train, Transformer,
+    Access, Affine, Built, COLUMN_MOMENTS, ColumnMoments, Error, ErrorKind, FitContext, FitCost,
+    FittedTransform, Kind, Noise, Parameter, Params, PresentClasses, Registry, Result, Shape, Train,
+    Transformer,
     parameter::{MOST_COMPONENTS, from_to},
+    statistics_of,
 };
 use smartcore::{
     api::UnsupervisedEstimator,
@@ -176,12 +178,24 @@ fn is_rounding(train: &Train<'_>, column: usize) -> bool {
     Noise::rounding([first + mean]).is_constant(0, squares, n)
 }
 
+/// That squares of what columns vary by are numbers: smartcore looks for eigenvalues of zeros without an end of its own. One pass.
+fn check_squares(train: &Train<'_>) -> Result<()> {
+    let ncols = train.shape().ncols;
+    let statistics = statistics_of(train, &[Box::new(ColumnMoments::new(ncols))])?;
+    let moments = statistics.get::<ColumnMoments>(&COLUMN_MOMENTS)?;
+    match (0..ncols).find(|column| moments.vanishes(*column)) {
+        Some(column) => Err(ErrorKind::Underflow { table: "training rows".into(), column }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Projects rows on their principal components by smartcore's `PCA`.
 ///
 /// smartcore centres a copy of the rows and decomposes another one: twice the rows' bytes, once with the correlation matrix or for
 /// up to as many rows as columns: the declared cost.
 ///
-/// Faults of smartcore 0.7.0 handled here: with the correlation matrix a constant column panics (an error here).
+/// Faults of smartcore 0.7.0 handled here: with the correlation matrix a constant column panics, and so do columns whose squares
+/// underflow (errors here).
 ///
 /// ```
 /// use ensemble_core::Transformer;
@@ -272,6 +286,7 @@ impl Transformer for Pca {
                 Self::KIND
             )));
         }
+        check_squares(train)?;
         let parameters = PCAParameters::default()
             .with_n_components(k)
             .with_use_correlation_matrix(self.use_correlation_matrix);
