@@ -48,12 +48,15 @@ pub(super) struct Nearest {
     sorted: Vec<Neighbor>,
     /// The farthest first, where there are more.
     heap: BinaryHeap<Neighbor>,
+    /// The k-th distance. Kept, as every row that is looked at asks for it.
+    bound: f64,
 }
 
 impl Nearest {
     pub(super) fn new(k: usize) -> Self {
         let (sorted, heap) = if k > SORTED { (0, k) } else { (k, 0) };
-        Self { k, sorted: Vec::with_capacity(sorted), heap: BinaryHeap::with_capacity(heap) }
+        let (sorted, heap) = (Vec::with_capacity(sorted), BinaryHeap::with_capacity(heap));
+        Self { k, sorted, heap, bound: f64::INFINITY }
     }
 
     pub(super) fn clear(&mut self) {
@@ -67,27 +70,19 @@ impl Nearest {
             }
         }
         self.sorted.clear();
+        self.bound = f64::INFINITY;
     }
 
     /// The k-th distance, beyond which nothing is taken.
     #[inline]
     pub(super) fn bound(&self) -> f64 {
-        if self.k > SORTED {
-            match self.heap.peek() {
-                Some(farthest) if self.heap.len() == self.k => farthest.distance,
-                _ => f64::INFINITY,
-            }
-        } else if self.sorted.len() < self.k {
-            f64::INFINITY
-        } else {
-            self.sorted[self.k - 1].distance
-        }
+        self.bound
     }
 
     /// Take the row at `position`, if it is nearer than the k-th. Says whether it was.
     #[inline]
     pub(super) fn offer(&mut self, index: &FoldIndex, fold: u32, position: usize, distance: f64) -> bool {
-        let far = distance > self.bound();
+        let far = distance > self.bound;
         !far && self.insert(index, fold, position, distance)
     }
 
@@ -99,14 +94,17 @@ impl Nearest {
         if self.k > SORTED {
             if self.heap.len() < self.k {
                 self.heap.push(neighbor);
-                return true;
-            }
-            let mut farthest = self.heap.peek_mut().expect("k is not 0");
-            let nearer = neighbor < *farthest;
-            if nearer {
+            } else {
+                let mut farthest = self.heap.peek_mut().expect("k is not 0");
+                if neighbor > *farthest {
+                    return false;
+                }
                 *farthest = neighbor;
             }
-            return nearer;
+            if let Some(farthest) = self.heap.peek().filter(|_| self.heap.len() == self.k) {
+                self.bound = farthest.distance;
+            }
+            return true;
         }
         let at = self.sorted.partition_point(|n| (n.distance, n.row) < (distance, row));
         if at >= self.k {
@@ -114,6 +112,9 @@ impl Nearest {
         }
         self.sorted.truncate(self.k - 1);
         self.sorted.insert(at, neighbor);
+        if let Some(farthest) = self.sorted.get(self.k - 1) {
+            self.bound = farthest.distance;
+        }
         true
     }
 
