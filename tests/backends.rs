@@ -3,6 +3,8 @@
 
 #[path = "main/support/files.rs"]
 mod files;
+#[path = "backends/golden.rs"]
+mod golden;
 #[path = "backends/hostile.rs"]
 mod hostile;
 

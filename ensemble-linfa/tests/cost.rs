@@ -20,7 +20,8 @@ fn case(name: &str) -> (usize, usize, String) {
     let with = |parameters: &str| (n, p, format!("{name}:{parameters}"));
     match name {
         "linfa.isotonic_regression" => (n, 1, name.into()),
-        "linfa.svr" | "linfa.svc" => (1_500, p, name.into()),
+        "linfa.svr" | "linfa.svc" => (600, p, name.into()),
+        "linfa.logistic_regression" | "linfa.multinomial_logistic_regression" => (4_000, p, name.into()),
         "linfa.tweedie_regressor" => with("power=1.5"),
         "linfa.decision_tree_classifier" => with("max_depth=8"),
         "linfa.random_forest_classifier" => with("max_depth=6,n_estimators=3"),
@@ -68,8 +69,8 @@ fn declared_costs_are_tight_bounds() {
         cases.extend(["zca", "cholesky"].map(|m| (20_000, 20, format!("linfa.whitener:method={m}"))));
     }
     if offered("linfa.svr") {
-        cases.extend(["svr", "svc"].map(|m| (1_500, 20, format!("linfa.{m}:kernel=linear"))));
-        cases.push((1_500, 20, "linfa.svc:kernel=poly,degree=2,probability=false".into()));
+        cases.extend(["svr", "svc"].map(|m| (600, 20, format!("linfa.{m}:kernel=linear"))));
+        cases.push((300, 20, "linfa.svc:kernel=poly,degree=2,probability=false".into()));
     }
     if offered("linfa.k_neighbors_regressor") {
         for spec in
