@@ -82,11 +82,15 @@ pub use self::{
 };
 use self::{checks::run, subject::Subject};
 use crate::{
+    data::{
+        mat::MatRef,
+        table::{DenseTable, Table},
+    },
     error::Result,
-    estimator::{Estimator, Transformer},
-    mat::MatRef,
-    registry::{Built, Registry},
-    table::{DenseTable, Table},
+    learner::{
+        estimator::{Estimator, Transformer},
+        registry::{Built, Registry},
+    },
 };
 
 /// What a fit on bad values gets before it counts as one that never returns, unless [`Suite::time_limit`] says otherwise.

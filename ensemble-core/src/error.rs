@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    ledger::Bytes,
+    account::ledger::Bytes,
     quote::{Sentence, distance, quoted},
 };
 

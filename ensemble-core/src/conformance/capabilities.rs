@@ -1,6 +1,6 @@
 //! What a learner cannot do by its nature, so that the checks do not ask for it.
 
-use crate::estimator::MissingValues;
+use crate::learner::estimator::MissingValues;
 
 /// The values that the columns of tables hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,10 +19,12 @@ use super::{
     subject::{Fit, Given, Subject},
 };
 use crate::{
+    data::{
+        mat::{MatMut, MatRef, Order},
+        rows::Rows,
+    },
     error::Error,
-    estimator::Access,
-    mat::{MatMut, MatRef, Order},
-    rows::Rows,
+    learner::estimator::Access,
 };
 
 /// What a check is asked of.

@@ -5,7 +5,7 @@ use super::{
     problem::Problem,
     subject::{Fit, Subject},
 };
-use crate::{classes::most_probable, estimator::Predicts};
+use crate::{data::classes::most_probable, learner::estimator::Predicts};
 
 /// Share of right answers on classes that lie apart.
 const ACCURACY: f64 = 0.9;

@@ -4,7 +4,7 @@ use super::{
     checks::{Bench, Checked, Family, fail, skip},
     subject::{Fit, Subject},
 };
-use crate::{estimator::Access, registry::Built};
+use crate::learner::{estimator::Access, registry::Built};
 
 pub(crate) fn access_agrees_with_merge(bench: &Bench<'_>) -> Checked {
     let (access, merges) = (bench.subject.access(), bench.subject.merges());

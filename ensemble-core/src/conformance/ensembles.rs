@@ -7,12 +7,14 @@ use super::{
     subject::{Fit, Given, Subject},
 };
 use crate::{
-    ensemble::{FittedEnsemble, Layer, SuperLearner},
-    estimator::Access,
-    fold::KFold,
-    ledger::Totals,
-    mat::{MatRef, Order},
-    rows::Rows,
+    account::ledger::Totals,
+    data::{
+        mat::{MatRef, Order},
+        rows::Rows,
+    },
+    design::kfold::KFold,
+    ensemble::builder::{FittedEnsemble, Layer, SuperLearner},
+    learner::estimator::Access,
 };
 
 const FOLDS: usize = 3;

@@ -6,9 +6,9 @@ use super::{
     subject::Fit,
 };
 use crate::{
+    data::mat::{MatMut, MatRef, Order},
     error::{Error, ErrorKind},
-    estimator::MissingValues,
-    mat::{MatMut, MatRef, Order},
+    learner::estimator::MissingValues,
 };
 
 /// That a fit is an error.

@@ -7,7 +7,11 @@ use super::{
     problem::Problem,
     subject::{Fit, Given},
 };
-use crate::{estimator::FitCost, ledger::Bytes, mat::Shape, rows::Rows};
+use crate::{
+    account::ledger::Bytes,
+    data::{mat::Shape, rows::Rows},
+    learner::estimator::FitCost,
+};
 
 /// Declared costs beyond this many times the measured one are noted.
 const GENEROUS: u64 = 4;

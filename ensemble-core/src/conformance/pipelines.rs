@@ -10,19 +10,25 @@ use super::{
     subject::{Fit, Given, Subject},
 };
 use crate::{
-    affine::{Affine, AffineShape},
-    ensemble::{Layer, SuperLearner},
-    error::Result,
-    estimator::{
-        Access, Estimator, FitContext, FitCost, FittedTransform, MergeTransform, Train, Transformer,
-        fit_transform_by_merging,
+    data::{
+        mat::{MatMut, Order, Shape},
+        rows::Rows,
     },
-    fold::KFold,
-    mat::{MatMut, Order, Shape},
-    model::{LinearModel, Model},
-    pipeline::Pipeline,
-    rows::Rows,
-    statistic::{Statistic, StatisticContext, Statistics},
+    design::kfold::KFold,
+    ensemble::builder::{Layer, SuperLearner},
+    error::Result,
+    learner::{
+        estimator::{
+            Access, Estimator, FitContext, FitCost, FittedTransform, MergeTransform, Train, Transformer,
+            fit_transform_by_merging,
+        },
+        model::{LinearModel, Model},
+        pipeline::Pipeline,
+    },
+    statistic::{
+        affine::{Affine, AffineShape},
+        state::{Statistic, StatisticContext, Statistics},
+    },
 };
 
 /// Share of the greatest prediction by which a fit on carried statistics may differ from one on mapped rows.

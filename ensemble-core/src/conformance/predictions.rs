@@ -7,9 +7,11 @@ use super::{
     subject::{Fit, Given, Subject},
 };
 use crate::{
-    mat::{MatMut, MatRef, Order},
-    record::Record,
-    rows::Rows,
+    data::{
+        mat::{MatMut, MatRef, Order},
+        rows::Rows,
+    },
+    persist::record::Record,
 };
 
 /// Share of the greatest prediction by which predictions from the two orders may differ: sums run another way.

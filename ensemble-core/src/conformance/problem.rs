@@ -7,11 +7,13 @@ use super::{
     capabilities::{Capabilities, Values},
 };
 use crate::{
+    data::{
+        friedman::Friedman1,
+        mat::{MatRef, Order},
+        rows::Rows,
+        table::Table,
+    },
     error::Result,
-    friedman::Friedman1,
-    mat::{MatRef, Order},
-    rows::Rows,
-    table::Table,
 };
 
 /// Rows of a page of float64, of the usual page size.

@@ -7,12 +7,14 @@ use super::{
     subject::{Fit, Given},
 };
 use crate::{
-    estimator::Access,
-    gather::{GatherFor, gather},
-    ledger::Ledger,
-    mat::{MatRef, Order},
-    rows::{FoldView, Rows},
-    table::{Heap, Table},
+    account::ledger::Ledger,
+    data::{
+        gather::{GatherFor, gather},
+        mat::{MatRef, Order},
+        rows::{FoldView, Rows},
+        table::{Heap, Table},
+    },
+    learner::estimator::Access,
 };
 
 /// Fit on one matrix behind which there is no table.

@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use super::problem::Tables;
 use crate::{
-    error::Result,
-    estimator::{
-        Access, Estimator, FitContext, FitCost, FittedTransform, MissingValues, Train, Transformer, cost_of,
+    account::ledger::Ledger,
+    data::{
+        mat::{MatMut, MatRef, Shape},
+        rows::{FoldView, Rows},
+        table::Heap,
     },
-    ledger::Ledger,
-    mat::{MatMut, MatRef, Shape},
-    model::Model,
-    record::Record,
-    registry::Registry,
-    rows::{FoldView, Rows},
-    table::Heap,
+    error::Result,
+    learner::{
+        estimator::{
+            Access, Estimator, FitContext, FitCost, FittedTransform, MissingValues, Train, Transformer,
+            cost_of,
+        },
+        model::Model,
+        registry::Registry,
+    },
+    persist::record::Record,
 };
 
 #[derive(Clone)]

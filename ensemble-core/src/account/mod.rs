@@ -1,0 +1,4 @@
+//! What was copied and stored, and the memory there is.
+
+pub(crate) mod ledger;
+pub(crate) mod memory;

@@ -1,0 +1,3 @@
+//! Ways of splitting rows.
+
+pub(crate) mod kfold;

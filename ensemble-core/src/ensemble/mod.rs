@@ -1,0 +1,3 @@
+//! What a user composes, fits and predicts with.
+
+pub(crate) mod builder;

@@ -1,0 +1,7 @@
+//! What backends share.
+
+pub mod distance;
+pub(crate) mod norm;
+pub(crate) mod on_stack;
+pub mod parameter;
+pub(crate) mod root;

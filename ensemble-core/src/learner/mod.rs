@@ -1,0 +1,8 @@
+//! What a backend author implements, and what backends share.
+
+pub(crate) mod estimator;
+pub(crate) mod kept;
+pub(crate) mod kit;
+pub(crate) mod model;
+pub(crate) mod pipeline;
+pub(crate) mod registry;

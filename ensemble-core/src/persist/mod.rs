@@ -1,0 +1,4 @@
+//! Models as files.
+
+pub mod file;
+pub(crate) mod record;

@@ -1,0 +1,3 @@
+//! What a fit will do, decided before anything runs.
+
+pub(crate) mod lower;
