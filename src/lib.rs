@@ -61,7 +61,7 @@ pub use ensemble_core::{
     Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Categories,
     ClassScores, Classes, ColumnMoments, ConstantModel, ContiguousView, Convergence, DenseTable, EXTREMA,
     Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
-    FittedLearner, FittedTransform, FoldView, Folds, Friedman1, GREATEST, GatherFor, Heap, KFold, KeptRows,
+    FittedLearner, FittedTransform, RowsView, Folds, Friedman1, GREATEST, GatherFor, Heap, KFold, KeptRows,
     Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
     MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
     Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,

@@ -5,7 +5,7 @@ use std::{cell::LazyCell, hint::black_box, ops::Range, path::PathBuf, process::C
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ensemble::{
-    Access, Block, DenseTable, Estimator, FitContext, FoldView, Friedman1, Heap, KFold, Layer, Ledger,
+    Access, Block, DenseTable, Estimator, FitContext, RowsView, Friedman1, Heap, KFold, Layer, Ledger,
     MOMENTS, MatMut, MatRef, Model, Moments, Order, Rows, Statistic, Statistics, SuperLearner, Table, Train,
     complements,
     memmap::{MappedTable, save_npy},
@@ -122,8 +122,8 @@ fn neighbors(c: &mut Criterion) {
         let learner = KNeighborsRegressor::new().algorithm(algorithm);
         let build = || {
             let train = Train::new(
-                FoldView::new(x.as_mat(), &rows).unwrap(),
-                FoldView::new(y.as_mat(), &rows).unwrap(),
+                RowsView::new(x.as_mat(), &rows).unwrap(),
+                RowsView::new(y.as_mat(), &rows).unwrap(),
             )
             .unwrap();
             let ledger = Ledger::new();
@@ -223,7 +223,7 @@ fn super_learner(c: &mut Criterion) {
         group.bench_function(format!("K={k}/threads={threads}"), |b| b.iter(|| learner.fit(&x, &y).unwrap()));
     }
     let plan = SuperLearner::new(KFold::new(10)).layer(Layer::new().learner("ols", LinearRegression::new()));
-    assert_eq!(plan.plan(&x, &y).unwrap().folds().len(), 10);
+    assert_eq!(plan.plan(&x, &y).unwrap().design().atoms().len(), 10);
     group.bench_function("plan", |b| b.iter(|| plan.plan(&x, &y).unwrap()));
     let kept = plan.clone().keep_out_of_fold();
     assert_eq!(kept.fit(&x, &y).unwrap().transform().unwrap().nrows(), 200_000);
@@ -242,7 +242,7 @@ fn views(c: &mut Criterion) {
     assert_eq!(mapped.contiguous(&rows).unwrap().as_mat().get(10_240, 3), x.as_mat().get(20_480, 3));
     group.bench_function("rewire", |b| b.iter(|| mapped.contiguous(&rows).unwrap()));
     let ledger = ensemble::Ledger::new();
-    let view = ensemble::FoldView::new(mapped.as_mat(), &rows).unwrap();
+    let view = ensemble::RowsView::new(mapped.as_mat(), &rows).unwrap();
     let purpose = ensemble::GatherFor { layer: 0, fold: None, what: "bench" };
     let gathered = ensemble::gather(&view, Order::C, &ensemble::Heap, &ledger, purpose).unwrap();
     assert_eq!(gathered.as_mat().get(10_240, 3), x.as_mat().get(20_480, 3));

@@ -16,7 +16,7 @@ use std::{
 };
 
 use ensemble::{
-    Access, Built, Bytes, Error, Estimator, FitContext, FoldView, Friedman1, GatherFor, Heap, KFold, Kind,
+    Access, Built, Bytes, Error, Estimator, FitContext, RowsView, Friedman1, GatherFor, Heap, KFold, Kind,
     Layer, Ledger, MatRef, Order, Pipeline, Registry, Result, Rows, Shape, SuperLearner, Table, Train,
     Transformer, WorkKind, gather,
     memmap::{MappedTable, NpyWriter},
@@ -230,7 +230,7 @@ fn measure(
         Access::Contiguous(_) => "rewired",
     };
 
-    let rows = Rows::all_but(nrows, plan.folds().range(FOLD))?;
+    let rows = Rows::all_but(nrows, plan.design().atoms().range(FOLD))?;
     let (handle, target) = (x.handle(), y.handle());
     let ledger = Ledger::new();
     let cx = FitContext {
@@ -244,20 +244,20 @@ fn measure(
             let all = Rows::all(rows.len());
             let y_view = y.contiguous(&rows)?;
             let fit = |x: MatRef<'_>| {
-                let train = Train::new(FoldView::new(x, &all)?, FoldView::new(y_view.as_mat(), &all)?)?;
+                let train = Train::new(RowsView::new(x, &all)?, RowsView::new(y_view.as_mat(), &all)?)?;
                 subject.fit(&train, &FitContext { table: None, target: None, ..cx })
             };
             match wanted.filter(|o| *o != order) {
                 Some(other) => {
                     let purpose = GatherFor { layer: 0, fold: Some(FOLD), what: "training rows" };
-                    let copy = gather(&FoldView::new(x.as_mat(), &rows)?, other, &Heap, &ledger, purpose)?;
+                    let copy = gather(&RowsView::new(x.as_mat(), &rows)?, other, &Heap, &ledger, purpose)?;
                     fit(copy.as_mat())?
                 }
                 None => fit(x.contiguous(&rows)?.as_mat())?,
             }
         }
         _ => {
-            let train = Train::new(FoldView::new(x.as_mat(), &rows)?, FoldView::new(y.as_mat(), &rows)?)?;
+            let train = Train::new(RowsView::new(x.as_mat(), &rows)?, RowsView::new(y.as_mat(), &rows)?)?;
             subject.fit(&train, &cx)?
         }
     };

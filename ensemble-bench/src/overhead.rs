@@ -248,9 +248,12 @@ fn bare(folder: &Path) -> Result<()> {
     let (x, y) = tables(folder)?;
     let (x, y) = (x.as_mat(), y.as_mat());
     // As the engine cuts them: two of the learners take one matrix.
-    let folds = KFold::new(FOLDS).split(ROWS, Access::Contiguous(None))?;
+    let target = y.column(0).unwrap_or_default();
+    let mut facts = DesignFacts::new(target);
+    facts.one_matrix = true;
+    let folds = KFold::new(FOLDS).design(&facts)?;
     let mut sets = Vec::with_capacity(FOLDS + 1);
-    for held_out in folds.ranges() {
+    for held_out in folds.atoms().ranges() {
         let train = Rows::all_but(ROWS, held_out.clone())?;
         sets.push(Owned::new(x, y, &train, Some(&Rows::one(held_out)))?);
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ensemble::{
-    Built, DenseTable, Error, FitContext, FoldView, Heap, KFold, Layer, Ledger, MemoryBudget, Order, Result,
+    Built, DenseTable, Error, FitContext, RowsView, Heap, KFold, Layer, Ledger, MemoryBudget, Order, Result,
     Rows, Shape, SuperLearner, Table, Train,
     memmap::{MappedTable, SpillDir},
     registry,
@@ -336,7 +336,7 @@ fn turn(x: &Path, y: &Path, steps: &[(String, Step)], pause: f64) -> Result<Outc
                     }
                 };
                 let rows = Rows::all(x.as_mat().nrows());
-                let train = Train::new(FoldView::new(x.as_mat(), &rows)?, FoldView::new(y.as_mat(), &rows)?)?;
+                let train = Train::new(RowsView::new(x.as_mat(), &rows)?, RowsView::new(y.as_mat(), &rows)?)?;
                 let (ledger, table, target) = (Ledger::new(), x.handle(), y.handle());
                 let cx = FitContext {
                     table: table.as_ref(),

@@ -20,20 +20,31 @@ mod threads;
 pub use learner::kit::{distance, parameter};
 pub use persist::file;
 
+pub use account::budget::MemoryBudget;
 pub use account::ledger::{Bytes, Ledger, Totals, Work, WorkKind};
 pub use data::classes::{Classes, ConstantModel, Label, MAX_CLASSES, PresentClasses, class_counts, softmax};
 pub use data::friedman::Friedman1;
 pub use data::gather::{GatherFor, gather};
 pub use data::mat::{MatMut, MatRef, Order, Shape};
-pub use data::rows::{FoldView, Rows};
+pub use data::rows::{RowsView, Rows};
 pub use data::table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table, TableReference};
-pub use design::kfold::{Folds, KFold};
-pub use ensemble::builder::{
-    Categories, FittedEnsemble, FittedLearner, Layer, Learner, LearnerReport, MemoryBudget, Report,
-    SuperLearner,
+pub use design::{
+    arrangement::Arrangement,
+    atoms::{AtomSet, Atoms},
+    cell::{Cell, CellId},
+    layout::Design,
+    scheme::{DesignFacts, Scheme},
+    schemes::{
+        blend::Blend, given::GivenFolds, group::GroupKFold, kfold::KFold, stratified::StratifiedKFold,
+    },
+};
+pub use ensemble::{
+    builder::SuperLearner,
+    fitted::{Categories, FittedEnsemble},
 };
 pub use error::{Error, ErrorKind, GREATEST, Result};
-pub use exec::notes::{Convergence, FitConvergence, Note, NoteKind};
+pub use exec::notes::{FitConvergence, Note, NoteKind};
+pub use exec::report::{LearnerReport, Report};
 pub use exec::score::{ClassScores, Scores};
 pub use learner::estimator::{
     Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, MissingValues,
@@ -44,19 +55,21 @@ pub use learner::kept::KeptRows;
 pub use learner::kit::norm::{Norm, RowScaler};
 pub use learner::kit::on_stack::on_stack;
 pub use learner::kit::root::{Root, elastic_net_gap};
+pub use learner::layer::{FittedLearner, Layer, Learner};
 pub use learner::model::{LinearForm, LinearModel, Model, check_predicted, check_prediction, predict_linear};
+pub use learner::notes::Convergence;
 pub use learner::pipeline::{Pipeline, PipelineModel};
 pub use learner::registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry, TableOpener};
 pub use monitor::{Event, Monitor, Silent};
 pub use persist::record::{Array, Record};
-pub use plan::lower::Plan;
+pub use plan::layer::Plan;
 pub use quote::{quoted, quoted_list};
 pub use statistic::affine::{Affine, AffineShape};
 pub use statistic::columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
+pub use statistic::merge_plan::complements;
 pub use statistic::moments::{MOMENTS, Moments};
 pub use statistic::noise::Noise;
 pub use statistic::state::{
-    BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, complements, minimal_requests,
-    same_type,
+    BLOCK_ROWS, Block, Statistic, StatisticContext, StatisticKey, Statistics, minimal_requests, same_type,
 };
 pub use threads::start_threads;

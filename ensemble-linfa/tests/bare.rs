@@ -642,7 +642,7 @@ mod svm {
 mod neighbors {
     use std::sync::Arc;
 
-    use ensemble_core::{DenseTable, Estimator, FitContext, FoldView, Heap, Ledger, Rows, Table, Train};
+    use ensemble_core::{DenseTable, Estimator, FitContext, RowsView, Heap, Ledger, Rows, Table, Train};
     use ensemble_linfa::{Algorithm, KNeighborsClassifier, KNeighborsRegressor, Metric, Weights};
 
     use super::*;
@@ -689,8 +689,8 @@ mod neighbors {
                                 ..FitContext::alone(&Heap, &ledger)
                             };
                             let train = Train::new(
-                                FoldView::new(table.as_mat(), &kept).unwrap(),
-                                FoldView::new(target.as_mat(), &kept).unwrap(),
+                                RowsView::new(table.as_mat(), &kept).unwrap(),
+                                RowsView::new(target.as_mat(), &kept).unwrap(),
                             )
                             .unwrap();
                             let model = match learner.fit(&train, &cx) {

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    Built, DenseTable, FitContext, FitCost, FoldView, Heap, Ledger, MatRef, Order, Rows, Shape, Table, Train,
+    Built, DenseTable, FitContext, FitCost, RowsView, Heap, Ledger, MatRef, Order, Rows, Shape, Table, Train,
 };
 use peak_alloc::PeakAlloc;
 use support::*;
@@ -153,5 +153,5 @@ fn declared_costs_are_tight_bounds() {
 }
 
 fn train<'a>(x: MatRef<'a>, y: MatRef<'a>, rows: &'a Rows) -> Train<'a> {
-    Train::new(FoldView::new(x, rows).unwrap(), FoldView::new(y, rows).unwrap()).unwrap()
+    Train::new(RowsView::new(x, rows).unwrap(), RowsView::new(y, rows).unwrap()).unwrap()
 }

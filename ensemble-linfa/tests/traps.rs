@@ -390,8 +390,8 @@ fn rows_that_linfas_k_d_tree_panics_on_are_a_sentence() {
     };
     let all = ensemble_core::Rows::all(50);
     let train = ensemble_core::Train::new(
-        ensemble_core::FoldView::new(table.as_mat(), &all).unwrap(),
-        ensemble_core::FoldView::new(target.as_mat(), &all).unwrap(),
+        ensemble_core::RowsView::new(table.as_mat(), &all).unwrap(),
+        ensemble_core::RowsView::new(target.as_mat(), &all).unwrap(),
     )
     .unwrap();
     let error = KNeighborsRegressor::new().algorithm(Algorithm::KdTree).fit(&train, &cx).err().unwrap();

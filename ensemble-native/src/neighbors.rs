@@ -131,14 +131,14 @@ impl Algorithm {
 /// ```
 /// use std::sync::Arc;
 /// use ensemble_core::{
-///     DenseTable, Estimator, FitContext, FoldView, Heap, Ledger, MatMut, MatRef, Order, Rows, Table, Train,
+///     DenseTable, Estimator, FitContext, RowsView, Heap, Ledger, MatMut, MatRef, Order, Rows, Table, Train,
 /// };
 /// use ensemble_native::KNeighborsRegressor;
 ///
 /// let x: Arc<dyn Table> = Arc::new(DenseTable::column(vec![0.0, 1.0, 2.0, 3.0]));
 /// let y: Arc<dyn Table> = Arc::new(DenseTable::column(vec![0.0, 0.0, 1.0, 1.0]));
 /// let rows = Rows::all(4);
-/// let train = Train::new(FoldView::new(x.as_mat(), &rows)?, FoldView::new(y.as_mat(), &rows)?)?;
+/// let train = Train::new(RowsView::new(x.as_mat(), &rows)?, RowsView::new(y.as_mat(), &rows)?)?;
 /// let ledger = Ledger::default();
 /// let cx = FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) };
 /// let model = KNeighborsRegressor::new().n_neighbors(2).fit(&train, &cx)?;
@@ -790,7 +790,7 @@ mod tests {
         }
         let x: Arc<dyn Table> = Arc::new(DenseTable::column((0..9).map(f64::from).collect()));
         let rows = ensemble_core::Rows::all(9);
-        let view = ensemble_core::FoldView::new(x.as_mat(), &rows).unwrap();
+        let view = ensemble_core::RowsView::new(x.as_mat(), &rows).unwrap();
         let ledger = ensemble_core::Ledger::default();
         let cx = FitContext::alone(&ensemble_core::Heap, &ledger);
         let model = learner.fit(&Train::new(view, view).unwrap(), &cx).unwrap();

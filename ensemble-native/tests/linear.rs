@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, DenseTable, Estimator, FitContext, Fitted, FoldView, Heap, Ledger, MOMENTS, MatMut, MatRef,
+    Access, DenseTable, Estimator, FitContext, Fitted, RowsView, Heap, Ledger, MOMENTS, MatMut, MatRef,
     MergeFit, MergeTransform, Moments, Order, Pipeline, Record, Registry, Rows, Shape, StatisticContext,
     Statistics, Table, Train, Transformer,
 };
@@ -163,8 +163,8 @@ fn sums_that_are_not_finite_are_errors() {
 fn rows_in_runs_and_all_learners_fit_by_the_estimator_trait() {
     let problem = waves(3000, 4);
     let rows = Rows::all_but(3000, 900..1400).unwrap();
-    let x = FoldView::new(problem.rows(0..3000), &rows).unwrap();
-    let y = FoldView::new(MatRef::column_vector(&problem.y), &rows).unwrap();
+    let x = RowsView::new(problem.rows(0..3000), &rows).unwrap();
+    let y = RowsView::new(MatRef::column_vector(&problem.y), &rows).unwrap();
     let train = Train::new(x, y).unwrap();
     let (scratch, ledger) = (Heap, Ledger::new());
     let cx = FitContext::alone(&scratch, &ledger);
@@ -213,8 +213,8 @@ fn transformed(t: &dyn Transformer, x: &[f64], n: usize, p: usize) -> (Vec<f64>,
     let rows = Rows::all(n);
     let y = vec![0.0; n];
     let train = Train::new(
-        FoldView::new(table.as_mat(), &rows).unwrap(),
-        FoldView::new(MatRef::column_vector(&y), &rows).unwrap(),
+        RowsView::new(table.as_mat(), &rows).unwrap(),
+        RowsView::new(MatRef::column_vector(&y), &rows).unwrap(),
     )
     .unwrap();
     let (scratch, ledger) = (Heap, Ledger::new());

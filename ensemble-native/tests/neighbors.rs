@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use ensemble_core::{
-    Affine, Block, DenseTable, Error, ErrorKind, Estimator, FitContext, Fitted, FoldView, Heap, Ledger,
+    Affine, Block, DenseTable, Error, ErrorKind, Estimator, FitContext, Fitted, RowsView, Heap, Ledger,
     MatMut, MatRef, MergeFit, Model, Order, Registry, Rows, Shape, StatisticContext, Statistics, Table,
     Train, complements,
 };
@@ -324,7 +324,7 @@ fn assert_close(got: &[f64], want: &[f64], what: &str) {
 fn fit(learner: &KNeighborsRegressor, data: &Data, order: Order) -> Result<Arc<dyn Model>, Error> {
     let (x, y) = (data.table(order), data.target());
     let rows = Rows::all(data.nrows);
-    let train = Train::new(FoldView::new(x.as_mat(), &rows)?, FoldView::new(y.as_mat(), &rows)?)?;
+    let train = Train::new(RowsView::new(x.as_mat(), &rows)?, RowsView::new(y.as_mat(), &rows)?)?;
     let ledger = Ledger::default();
     learner
         .fit(&train, &FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) })
@@ -451,7 +451,7 @@ fn borrowed_rows_are_copied_and_answer_alike() {
         let rows = Rows::all(data.nrows);
         let y = MatRef::column_vector(&data.y);
         let train =
-            Train::new(FoldView::new(x.as_mat(), &rows).unwrap(), FoldView::new(y, &rows).unwrap()).unwrap();
+            Train::new(RowsView::new(x.as_mat(), &rows).unwrap(), RowsView::new(y, &rows).unwrap()).unwrap();
         let ledger = Ledger::default();
         let model = learner.fit(&train, &FitContext::alone(&Heap, &ledger)).unwrap();
         assert_eq!(predict(model.as_ref(), &queries), want);
@@ -461,7 +461,7 @@ fn borrowed_rows_are_copied_and_answer_alike() {
         let rows = Rows::all_but(data.nrows, 700..1500).unwrap();
         let y = data.target();
         let train =
-            Train::new(FoldView::new(x.as_mat(), &rows).unwrap(), FoldView::new(y.as_mat(), &rows).unwrap())
+            Train::new(RowsView::new(x.as_mat(), &rows).unwrap(), RowsView::new(y.as_mat(), &rows).unwrap())
                 .unwrap();
         let borrowed = learner.fit(&train, &FitContext::alone(&Heap, &ledger)).unwrap();
         let cx = FitContext { table: Some(&x), target: None, ..FitContext::alone(&Heap, &ledger) };

@@ -1,6 +1,6 @@
 //! What every call of smartcore has in common: rows lent on a big stack, errors and seeds translated, parameters checked.
 
-use ensemble_core::{Error, ErrorKind, FoldView, PresentClasses, Result, Train, on_stack};
+use ensemble_core::{Error, ErrorKind, RowsView, PresentClasses, Result, Train, on_stack};
 use smartcore::{error::Failed, linalg::basic::arrays::ArrayView2};
 
 use crate::SharedMatrix;
@@ -17,7 +17,7 @@ const STACK_BYTES: usize = 256 << 20;
 /// smartcore's own, said of `kind`.
 pub(crate) fn call<T: Send>(
     kind: &str,
-    view: FoldView<'_>,
+    view: RowsView<'_>,
     call: impl FnOnce(&SharedMatrix) -> std::result::Result<T, Failed> + Send,
 ) -> Result<T> {
     on_stack(STACK_BYTES, || SharedMatrix::lend(view, |x| call(x).map_err(|e| failed(kind, &e)))?)
@@ -61,7 +61,7 @@ pub(crate) fn check_finite<'a>(
 ///
 /// # Errors
 /// For a column that is constant, or so far from 0 that the difference has lost its digits.
-pub(crate) fn spread(kind: &str, view: FoldView<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
+pub(crate) fn spread(kind: &str, view: RowsView<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
     let (means, variances) = SharedMatrix::lend(view, |x| (x.mean_by(0), ArrayView2::variance(x, 0)))?;
     for (column, (mean, variance)) in means.iter().zip(&variances).enumerate() {
         if !(mean.is_finite() && variance.is_finite()) {

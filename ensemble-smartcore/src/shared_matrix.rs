@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-use ensemble_core::{Error, FoldView, Order, Result};
+use ensemble_core::{Error, RowsView, Order, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use smartcore::linalg::{
     basic::arrays::{Array, Array2, ArrayView1, ArrayView2, MutArray, MutArrayView2},
@@ -35,12 +35,12 @@ use smartcore::linalg::{
 /// A matrix for smartcore: a read-only view of a table's rows, or a matrix of its own.
 ///
 /// ```
-/// use ensemble_core::{FoldView, MatRef, Order, Rows};
+/// use ensemble_core::{RowsView, MatRef, Order, Rows};
 /// use ensemble_smartcore::SharedMatrix;
 /// use smartcore::linalg::basic::arrays::{Array, Array2};
 /// let table = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, 2, Order::C)?;
 /// let rows = Rows::all_but(3, 1..2)?;
-/// let sums = SharedMatrix::lend(FoldView::new(table, &rows)?, |x| {
+/// let sums = SharedMatrix::lend(RowsView::new(table, &rows)?, |x| {
 ///     let doubled = x.mul_scalar(2.0);
 ///     assert_eq!(x.copied_bytes(), 32, "two rows of two values were copied to be changed");
 ///     (*x.get((1, 0)), *doubled.get((1, 0)))
@@ -133,7 +133,7 @@ impl SharedMatrix {
     ///
     /// # Errors
     /// When the rows are more than two runs.
-    pub fn lend<R>(view: FoldView<'_>, call: impl FnOnce(&SharedMatrix) -> R) -> Result<R> {
+    pub fn lend<R>(view: RowsView<'_>, call: impl FnOnce(&SharedMatrix) -> R) -> Result<R> {
         let mut segments = view.segments().filter(|s| s.nrows() > 0);
         let (first, second) = (segments.next(), segments.next());
         let more = segments.count();
@@ -770,7 +770,7 @@ mod tests {
                 .flat_map(|r| (0..ncols).map(move |c| mat.get(r, c)))
                 .collect();
             let dense = DenseMatrix::new(rows.len(), ncols, kept, false).unwrap();
-            SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), |x| {
+            SharedMatrix::lend(RowsView::new(mat, &rows).unwrap(), |x| {
                 agree(x, &dense);
                 agree(&x.transpose(), &dense.transpose());
                 assert!(x.is_view() && x.copied_bytes() > 0);
@@ -787,7 +787,7 @@ mod tests {
         let (data, _) = table(6, 2, 0, Order::C);
         let mat = MatRef::new(&data, 6, 2, Order::C).unwrap();
         let rows = Rows::all_but(6, 2..3).unwrap();
-        SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), |x| {
+        SharedMatrix::lend(RowsView::new(mat, &rows).unwrap(), |x| {
             assert!(std::ptr::eq(x.get((3, 1)), &data[9]), "the value itself");
             let mut copy = x.clone().transpose();
             assert_eq!(x.copied_bytes(), 0);
@@ -803,10 +803,10 @@ mod tests {
         let (data, _) = table(6, 2, 0, Order::C);
         let mat = MatRef::new(&data, 6, 2, Order::C).unwrap();
         let three = Rows::from_runs([0..1, 2..3, 4..5]);
-        let lent = SharedMatrix::lend(FoldView::new(mat, &three).unwrap(), |_| ());
+        let lent = SharedMatrix::lend(RowsView::new(mat, &three).unwrap(), |_| ());
         assert!(lent.unwrap_err().to_string().contains("3 runs"));
         let none = Rows::default();
-        let shape = SharedMatrix::lend(FoldView::new(mat, &none).unwrap(), Array::shape).unwrap();
+        let shape = SharedMatrix::lend(RowsView::new(mat, &none).unwrap(), Array::shape).unwrap();
         assert_eq!(shape, (0, 2));
     }
 
@@ -819,7 +819,7 @@ mod tests {
         assert!(serde_json::from_str::<SharedMatrix>(&text.replace("\"nrows\":2", "\"nrows\":3")).is_err());
         let mat = MatRef::column_vector(&[1.0, 2.0]);
         let rows = Rows::all(2);
-        let saved = SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), serde_json::to_string);
+        let saved = SharedMatrix::lend(RowsView::new(mat, &rows).unwrap(), serde_json::to_string);
         assert!(saved.unwrap().is_err());
     }
 
@@ -829,7 +829,7 @@ mod tests {
         let lend_and_keep = |keep: bool| {
             let mat = MatRef::column_vector(&[1.0, 2.0]);
             let rows = Rows::all(2);
-            SharedMatrix::lend(FoldView::new(mat, &rows).unwrap(), |x| keep.then(|| x.clone())).unwrap()
+            SharedMatrix::lend(RowsView::new(mat, &rows).unwrap(), |x| keep.then(|| x.clone())).unwrap()
         };
         if std::env::var_os(CHILD).is_some() {
             // Whoever catches panics must not get hold of the view either.

@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 use ensemble_core::{
-    Access, Error, ErrorKind, Estimator, FitContext, FitCost, FoldView, Loaded, MatMut, MatRef, Model,
+    Access, Error, ErrorKind, Estimator, FitContext, FitCost, RowsView, Loaded, MatMut, MatRef, Model,
     Record, Registry, Result, Rows, Shape, Train, check_prediction, check_query_magnitudes,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -139,7 +139,7 @@ where
         }
         check_query_magnitudes(x)?;
         let rows = Rows::all(x.nrows());
-        let predictions = SharedMatrix::lend(FoldView::new(x, &rows)?, |x| self.fitted.predict(x))?
+        let predictions = SharedMatrix::lend(RowsView::new(x, &rows)?, |x| self.fitted.predict(x))?
             .map_err(|e| failed(&self.kind, &e))?;
         for (row, value) in predictions.into_iter().enumerate() {
             if !value.is_finite() {

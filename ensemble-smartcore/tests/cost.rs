@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    DenseTable, Estimator, FitContext, FitCost, FoldView, Heap, Ledger, Order, Rows, Table, Train,
+    DenseTable, Estimator, FitContext, FitCost, RowsView, Heap, Ledger, Order, Rows, Table, Train,
     Transformer,
 };
 use ensemble_smartcore::*;
@@ -51,7 +51,7 @@ impl Tables {
     }
 
     fn measure<T>(&self, fit: impl FnOnce(&Train<'_>, &FitContext<'_>) -> T) -> (T, f64, f64) {
-        let view = |t| FoldView::new(t, &self.rows).unwrap();
+        let view = |t| RowsView::new(t, &self.rows).unwrap();
         let train = Train::new(view(self.x.as_mat()), view(self.y.as_mat())).unwrap();
         let ledger = Ledger::default();
         let cx = FitContext {

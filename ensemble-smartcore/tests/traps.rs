@@ -510,7 +510,7 @@ fn pipelines_of_this_crate_fit_and_predict() {
 
 #[test]
 fn neighbours_are_saved_with_their_rows_or_by_the_place_of_their_rows() {
-    use ensemble_core::{FoldView, Record, Table, Train};
+    use ensemble_core::{RowsView, Record, Table, Train};
     let dir = tempfile::tempdir().unwrap();
     let data = Data::classes(400, 3, 2, (Order::F, 0), 0..0);
     let (xp, yp) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
@@ -519,7 +519,7 @@ fn neighbours_are_saved_with_their_rows_or_by_the_place_of_their_rows() {
     let x: Arc<dyn Table> = Arc::new(MappedTable::open_npy(&xp).unwrap());
     let y: Arc<dyn Table> = Arc::new(MappedTable::open_npy(&yp).unwrap());
     let rows = Rows::all_but(400, 100..200).unwrap();
-    let view = |t| FoldView::new(t, &rows).unwrap();
+    let view = |t| RowsView::new(t, &rows).unwrap();
     let (xm, ym) = (x.as_mat(), y.as_mat());
     let train = Train::new(view(xm), view(ym)).unwrap();
     let ledger = Ledger::default();

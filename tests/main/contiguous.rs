@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use ensemble::{
-    ContiguousView, DenseTable, Error, FoldView, KFold, Layer, MatRef, MemoryBudget, Order, Result, Rows,
+    ContiguousView, DenseTable, Error, RowsView, KFold, Layer, MatRef, MemoryBudget, Order, Result, Rows,
     SuperLearner, Table,
     memmap::{MappedTable, SpillDir},
 };
@@ -146,7 +146,7 @@ impl Table for Scarce {
             self.taken.fetch_sub(self.each, Ordering::SeqCst);
             return Err(Error::unsupported("Cannot allocate memory"));
         }
-        let view = FoldView::new(self.table.as_mat(), rows)?;
+        let view = RowsView::new(self.table.as_mat(), rows)?;
         let values = view.segments().flat_map(|part| part.data().to_vec()).collect();
         Ok(Box::new(View(values, rows.len(), self)))
     }

@@ -453,7 +453,7 @@ fn a_fit_on_values_whose_sums_overflow_is_an_error_outside_an_ensemble_too() {
     let all = ensemble::Rows::all(rows);
     let view = |values, ncols| {
         let mat = MatRef::new(values, rows, ncols, Order::C).unwrap();
-        ensemble::FoldView::new(mat, &all).unwrap()
+        ensemble::RowsView::new(mat, &all).unwrap()
     };
     let train = Train::new(view(&x, 2), view(&y, 1)).unwrap();
     let ledger = ensemble::Ledger::new();

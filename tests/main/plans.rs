@@ -219,8 +219,8 @@ fn folds_are_the_same_in_memory_and_mapped_and_follow_from_the_learners() {
         let stack = SuperLearner::new(KFold::new(4))
             .layer(Layer::new().shared("a", learner(names[0])))
             .meta_shared(learner(names[1]));
-        let sizes = stack.plan(&x, &y).unwrap().folds().sizes();
-        assert_eq!(stack.plan(&memory, &y).unwrap().folds().sizes(), sizes, "{names:?}");
+        let sizes = stack.plan(&x, &y).unwrap().design().predicted_sizes();
+        assert_eq!(stack.plan(&memory, &y).unwrap().design().predicted_sizes(), sizes, "{names:?}");
         sizes
     };
     for exact in ["native.ridge", "runs", "native.k_neighbors_regressor", "normalized whole"] {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ensemble::{
-    Access, Classes, DenseTable, Error, Estimator, Event, FitContext, FitCost, FittedTransform, FoldView,
+    Access, Classes, DenseTable, Error, Estimator, Event, FitContext, FitCost, FittedTransform, RowsView,
     KFold, Layer, MatMut, MatRef, Model, Monitor, Order, Pipeline, Record, Result, Rows, Shape, SuperLearner,
     Train, Transformer, native::LinearRegression, predict_linear, registry,
 };
@@ -181,7 +181,7 @@ fn sizes_that_differ_are_told_with_the_numbers_that_differ() {
     let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let x = MatRef::new(&values, 3, 2, Order::C).unwrap();
     let (rows, strided) = (Rows::all(3), MatRef::with_stride(&values, 3, 1, Order::C, 2).unwrap());
-    let train = Train::new(FoldView::new(x, &rows).unwrap(), FoldView::new(strided, &rows).unwrap());
+    let train = Train::new(RowsView::new(x, &rows).unwrap(), RowsView::new(strided, &rows).unwrap());
     let text = train.err().expect("gaps").to_string();
     assert!(text.contains("neighbouring values"), "{text}");
     let text = predict_linear(x, &[], MatMut::new(&mut [], 4, 0, Order::C).unwrap()).unwrap_err().to_string();

@@ -12,8 +12,9 @@ use crate::{
         mat::{MatRef, Order},
         rows::Rows,
     },
-    design::kfold::KFold,
-    ensemble::builder::{FittedEnsemble, Layer, SuperLearner},
+    design::schemes::kfold::KFold,
+    ensemble::{builder::SuperLearner, fitted::FittedEnsemble},
+    learner::layer::Layer,
     learner::estimator::Access,
 };
 

@@ -14,8 +14,9 @@ use crate::{
         mat::{MatMut, Order, Shape},
         rows::Rows,
     },
-    design::kfold::KFold,
-    ensemble::builder::{Layer, SuperLearner},
+    design::schemes::kfold::KFold,
+    ensemble::builder::SuperLearner,
+    learner::layer::Layer,
     error::Result,
     learner::{
         estimator::{

@@ -11,7 +11,7 @@ use crate::{
     data::{
         gather::{GatherFor, gather},
         mat::{MatRef, Order},
-        rows::{FoldView, Rows},
+        rows::{RowsView, Rows},
         table::{Heap, Table},
     },
     learner::estimator::Access,
@@ -79,7 +79,7 @@ pub(crate) fn gathered_rows(bench: &Bench<'_>) -> Checked {
         let tables = bench.problem.tables(&InMemory, *order)?;
         let copy = |table: &dyn Table, order| {
             let purpose = GatherFor { layer: 0, fold: None, what: "conformance" };
-            gather(&FoldView::new(table.as_mat(), &rows)?, order, &Heap, &Ledger::new(), purpose)
+            gather(&RowsView::new(table.as_mat(), &rows)?, order, &Heap, &Ledger::new(), purpose)
         };
         let (x, y) = (copy(tables.x.as_ref(), *order)?, copy(tables.y.as_ref(), Order::C)?);
         let gathered = fit_matrix(bench, x.as_mat(), y.as_mat()).during("gathered rows")?;

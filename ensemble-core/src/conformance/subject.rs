@@ -7,7 +7,7 @@ use crate::{
     account::ledger::Ledger,
     data::{
         mat::{MatMut, MatRef, Shape},
-        rows::{FoldView, Rows},
+        rows::{RowsView, Rows},
         table::Heap,
     },
     error::Result,
@@ -100,7 +100,7 @@ impl Subject {
             target: given.tables.map(|t| &t.y),
             ..FitContext::alone(&Heap, &ledger)
         };
-        let train = Train::new(FoldView::new(given.x, given.rows)?, FoldView::new(given.y, given.rows)?)?;
+        let train = Train::new(RowsView::new(given.x, given.rows)?, RowsView::new(given.y, given.rows)?)?;
         Ok(match self {
             Subject::Learner(l) => Fit::Model(l.fit(&train, &cx)?),
             Subject::Transformer(t) => Fit::Transform(t.fit(&train, &cx)?),

@@ -218,7 +218,7 @@ pub fn class_counts(train: &Train<'_>, cx: &FitContext<'_>) -> Result<Vec<u64>> 
 /// use ensemble_core::*;
 /// let (x, y) = ([0.5, 1.5, 2.5], [3.0, 1.0, 3.0]);
 /// let rows = Rows::all(3);
-/// let column = |values| FoldView::new(MatRef::column_vector(values), &rows);
+/// let column = |values| RowsView::new(MatRef::column_vector(values), &rows);
 /// let ledger = Ledger::new();
 /// let cx = FitContext::alone(&Heap, &ledger).with_classes(4);
 /// let (present, counts) = PresentClasses::of(&Train::new(column(&x)?, column(&y)?)?, &cx)?;

@@ -5,11 +5,10 @@ use crate::{
     data::{
         classes::Classes,
         mat::{MatMut, MatRef, Order, Shape},
-        rows::FoldView,
+        rows::RowsView,
         table::{Scratch, ScratchMatrix},
     },
     error::{Error, ErrorKind, Result},
-    plan::lower::numbers_work,
 };
 
 /// What a gather is for, as the ledger writes it.
@@ -31,7 +30,7 @@ pub struct GatherFor {
 /// # Errors
 /// When there is no room.
 pub fn gather(
-    rows: &FoldView<'_>,
+    rows: &RowsView<'_>,
     order: Order,
     scratch: &dyn Scratch,
     ledger: &Ledger,
@@ -55,6 +54,12 @@ pub fn gather(
 pub(crate) fn gather_work(bytes: u64, anonymous: bool, purpose: GatherFor) -> Work {
     let kind = if anonymous { WorkKind::Gather } else { WorkKind::Spill };
     Work::new(kind, purpose.layer, purpose.fold, bytes, purpose.what)
+}
+
+/// The one column of class numbers that a target of other labels is written to.
+pub(crate) fn numbers_work(shape: Shape, anonymous: bool) -> Work {
+    let kind = if anonymous { WorkKind::Transform } else { WorkKind::Spill };
+    Work::new(kind, 0, None, shape.bytes(), "class numbers")
 }
 
 /// Rows of `x` in the order `order` says, into scratch room: a table in fold order. Written in parallel, each row once.
@@ -152,7 +157,7 @@ mod tests {
         for order in [Order::C, Order::F] {
             let ledger = Ledger::new();
             let purpose = GatherFor { layer: 0, fold: Some(1), what: "test" };
-            let copy = gather(&FoldView::new(mat, &rows).unwrap(), order, &Heap, &ledger, purpose).unwrap();
+            let copy = gather(&RowsView::new(mat, &rows).unwrap(), order, &Heap, &ledger, purpose).unwrap();
             let want: Vec<usize> = (0..10).filter(|r| !(3..6).contains(r)).collect();
             for (i, r) in want.into_iter().enumerate() {
                 for j in 0..4 {

@@ -6,3 +6,4 @@ pub(crate) mod gather;
 pub(crate) mod mat;
 pub(crate) mod rows;
 pub(crate) mod table;
+pub(crate) mod window;

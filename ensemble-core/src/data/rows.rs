@@ -77,6 +77,11 @@ impl Rows {
         self.runs.last().map_or(0, |r| r.end)
     }
 
+    /// The same rows, `by` further on.
+    pub(crate) fn shifted(&self, by: usize) -> Self {
+        Self { runs: self.runs.iter().map(|r| r.start + by..r.end + by).collect() }
+    }
+
     /// Whether `row` is among them.
     pub fn contains(&self, row: usize) -> bool {
         let after = self.runs.partition_point(|r| r.start <= row);
@@ -86,12 +91,12 @@ impl Rows {
 
 /// Rows of one matrix, as at most a few runs over its memory. Never copies.
 #[derive(Clone, Copy, Debug)]
-pub struct FoldView<'a> {
+pub struct RowsView<'a> {
     mat: MatRef<'a>,
     rows: &'a Rows,
 }
 
-impl<'a> FoldView<'a> {
+impl<'a> RowsView<'a> {
     /// `rows` of `mat`.
     ///
     /// # Errors

@@ -1,3 +1,5 @@
 //! What a user composes, fits and predicts with.
 
 pub(crate) mod builder;
+pub(crate) mod fitted;
+pub(crate) mod saved;

@@ -6,7 +6,7 @@ use crate::{
     account::ledger::{Ledger, Work},
     data::{
         mat::{MatMut, MatRef, Order, Shape},
-        rows::{FoldView, Rows},
+        rows::{RowsView, Rows},
         table::{Scratch, Table},
     },
     error::{Error, ErrorKind, GREATEST, Result},
@@ -15,10 +15,8 @@ use crate::{
     statistic::{
         affine::{Affine, AffineShape},
         noise::Noise,
-        state::{
-            BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_block, absorb_tree,
-            of_statistic,
-        },
+        state::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_block, of_statistic},
+        tree::absorb_tree,
     },
     threads,
 };
@@ -103,8 +101,8 @@ pub struct FitCost {
 /// Training rows and their targets.
 #[derive(Clone, Copy)]
 pub struct Train<'a> {
-    x: FoldView<'a>,
-    y: FoldView<'a>,
+    x: RowsView<'a>,
+    y: RowsView<'a>,
 }
 
 impl<'a> Train<'a> {
@@ -112,7 +110,7 @@ impl<'a> Train<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when they differ in number, or y is not one column of neighbouring values.
-    pub fn new(x: FoldView<'a>, y: FoldView<'a>) -> Result<Self> {
+    pub fn new(x: RowsView<'a>, y: RowsView<'a>) -> Result<Self> {
         if x.nrows() != y.nrows() {
             return Err(Error::shape("training targets", x.nrows(), y.nrows()));
         }
@@ -126,7 +124,7 @@ impl<'a> Train<'a> {
     }
 
     /// The rows.
-    pub fn x(&self) -> FoldView<'a> {
+    pub fn x(&self) -> RowsView<'a> {
         self.x
     }
 
@@ -702,7 +700,7 @@ impl StoredTrain {
     ) -> Result<T> {
         let rows = Rows::all(self.x.as_mat().nrows());
         let train =
-            Train::new(FoldView::new(self.x.as_mat(), &rows)?, FoldView::new(self.y.as_mat(), &rows)?)?;
+            Train::new(RowsView::new(self.x.as_mat(), &rows)?, RowsView::new(self.y.as_mat(), &rows)?)?;
         // The input was looked at before: what is not finite here, transformers made.
         fit(&train, &FitContext { table: Some(&self.x), target: Some(&self.y), ..*cx })
             .map_err(Error::behind_transformers)

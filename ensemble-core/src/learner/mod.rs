@@ -3,6 +3,8 @@
 pub(crate) mod estimator;
 pub(crate) mod kept;
 pub(crate) mod kit;
+pub(crate) mod layer;
 pub(crate) mod model;
+pub(crate) mod notes;
 pub(crate) mod pipeline;
 pub(crate) mod registry;

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::{
     data::mat::{MatMut, MatRef, Order},
     error::{Error, ErrorKind, Result, guarded},
-    exec::notes::Convergence,
+    learner::notes::Convergence,
     persist::record::Record,
     statistic::state::BLOCK_ROWS,
 };

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::{
     data::mat::{MatMut, MatRef, Order, Shape},
     error::{Error, Result},
-    exec::notes::Convergence,
     learner::{
         estimator::{
             Access, BlockSink, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit,
@@ -18,6 +17,7 @@ use crate::{
             fit_from_passes, train_statistics,
         },
         model::{LinearModel, Model, batch_rows, check_prediction},
+        notes::Convergence,
         registry::Registry,
     },
     persist::record::Record,

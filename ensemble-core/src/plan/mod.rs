@@ -1,3 +1,11 @@
-//! What a fit will do, decided before anything runs.
+//! What a fit will do, decided before anything runs. The engine follows the plan; it decides nothing itself.
 
+pub(crate) mod admission;
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod job;
+pub(crate) mod layer;
 pub(crate) mod lower;
+#[cfg(test)]
+mod tests;
+pub(crate) mod view;

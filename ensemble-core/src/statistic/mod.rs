@@ -3,6 +3,8 @@
 pub(crate) mod affine;
 pub(crate) mod columns;
 pub(crate) mod gram;
+pub(crate) mod merge_plan;
 pub(crate) mod moments;
 pub(crate) mod noise;
 pub(crate) mod state;
+pub(crate) mod tree;

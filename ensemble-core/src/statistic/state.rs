@@ -6,7 +6,7 @@
 //! (prefixes and suffixes; a fold is never subtracted from the total, which would cancel digits).
 //! Izbicki, "Algebraic classifiers", ICML 2013.
 
-use std::{any::Any, borrow::Cow, fmt, ops::Range, sync::Arc};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use crate::{
     data::{mat::MatRef, table::Table},
@@ -266,17 +266,6 @@ pub fn minimal_requests(requests: Vec<Box<dyn Statistic>>) -> Vec<Box<dyn Statis
     kept
 }
 
-/// Subtrees of this many blocks run on one thread: about a millisecond of work, far above the cost of a task. A power of two, so
-/// that such a subtree starts at a multiple of it.
-pub(crate) const SEQUENTIAL_BLOCKS: usize = 16;
-
-/// The middle of the canonical tree over blocks `range`: the largest power of two below its length, so that whole
-/// subtrees do not depend on how many blocks follow.
-fn canonical_split(range: &Range<usize>) -> usize {
-    let len = range.end - range.start;
-    range.start + (len.next_power_of_two() / 2)
-}
-
 /// Call a state's own code: whatever goes wrong in it, a panic too, is said of the statistic.
 pub(crate) fn of_statistic<S: Statistic + ?Sized, T>(
     state: &mut S,
@@ -291,159 +280,4 @@ pub(crate) fn of_statistic<S: Statistic + ?Sized, T>(
 /// Let every state take in a block.
 pub(crate) fn absorb_block(states: &mut [Box<dyn Statistic>], block: &Block<'_>) -> Result<()> {
     states.iter_mut().try_for_each(|state| of_statistic(state.as_mut(), |s| s.absorb(block)))
-}
-
-fn empty_state(of: &dyn Statistic) -> Result<Box<dyn Statistic>> {
-    guarded(|| Ok(of.empty())).map_err(|e| e.in_statistic(of.key().to_string()))
-}
-
-/// Absorb blocks `range` along the canonical tree. `absorb` fills empty states from one block; it is called once per
-/// block, from any thread.
-pub(crate) fn absorb_tree<F>(
-    range: Range<usize>,
-    prototypes: &[Box<dyn Statistic>],
-    absorb: &F,
-) -> Result<Vec<Box<dyn Statistic>>>
-where
-    F: Fn(usize, &mut [Box<dyn Statistic>]) -> Result<()> + Sync,
-{
-    match range.end - range.start {
-        0 => prototypes.iter().map(|p| empty_state(p.as_ref())).collect(),
-        1 => {
-            let mut states: Vec<_> =
-                prototypes.iter().map(|p| empty_state(p.as_ref())).collect::<Result<_>>()?;
-            absorb(range.start, &mut states)?;
-            Ok(states)
-        }
-        len => {
-            let middle = canonical_split(&range);
-            let (left, right) = (range.start..middle, middle..range.end);
-            let (left, right) = if len <= SEQUENTIAL_BLOCKS {
-                (absorb_tree(left, prototypes, absorb)?, absorb_tree(right, prototypes, absorb)?)
-            } else {
-                let (l, r) = rayon::join(
-                    || absorb_tree(left, prototypes, absorb),
-                    || absorb_tree(right, prototypes, absorb),
-                );
-                (l?, r?)
-            };
-            let mut states = left;
-            for (into, from) in states.iter_mut().zip(&right) {
-                of_statistic(into.as_mut(), |s| s.merge(from.as_ref()))?;
-            }
-            Ok(states)
-        }
-    }
-}
-
-/// The state of every fold's complement, and of all rows last, from the states of the folds: K - 1 prefix and K - 1 suffix
-/// merges and K joins, in an order that depends on K alone.
-///
-/// # Errors
-/// As [`Statistic::merge`].
-pub fn complements(folds: &[Statistics]) -> Result<Vec<Statistics>> {
-    let merged = |a: &Statistics, b: &Statistics| -> Result<Statistics> {
-        let mut items: Vec<Arc<dyn Statistic>> = Vec::with_capacity(a.items.len());
-        for (left, right) in a.items.iter().zip(&b.items) {
-            let state = guarded(|| {
-                let mut state = left.duplicate();
-                state.merge(right.as_ref())?;
-                Ok(state)
-            });
-            items.push(Arc::from(state.map_err(|e| e.in_statistic(left.key().to_string()))?));
-        }
-        Ok(Statistics { items })
-    };
-    let k = folds.len();
-    let Some(first) = folds.first() else { return Ok(Vec::new()) };
-    let mut prefix = vec![first.clone()];
-    for fold in &folds[1..] {
-        let next = merged(&prefix[prefix.len() - 1], fold)?;
-        prefix.push(next);
-    }
-    let mut out: Vec<Statistics> = Vec::with_capacity(k + 1);
-    let mut suffix: Option<Statistics> = None;
-    for fold in (0..k).rev() {
-        out.push(match (fold.checked_sub(1), &suffix) {
-            (Some(before), Some(after)) => merged(&prefix[before], after)?,
-            (Some(before), None) => prefix[before].clone(),
-            (None, Some(after)) => after.clone(),
-            (None, None) => {
-                let empty = first.items.iter().map(|i| empty_state(i.as_ref()).map(Arc::from));
-                Statistics { items: empty.collect::<Result<_>>()? }
-            }
-        });
-        suffix = Some(match &suffix {
-            Some(after) => merged(&folds[fold], after)?,
-            None => folds[fold].clone(),
-        });
-    }
-    out.reverse();
-    out.push(prefix.swap_remove(k - 1));
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Records the order of blocks and merges.
-    #[derive(Clone, Default)]
-    struct Trace(String);
-
-    impl Statistic for Trace {
-        fn key(&self) -> StatisticKey {
-            StatisticKey::new("trace")
-        }
-        fn empty(&self) -> Box<dyn Statistic> {
-            Box::new(Trace::default())
-        }
-        fn duplicate(&self) -> Box<dyn Statistic> {
-            Box::new(self.clone())
-        }
-        fn absorb(&mut self, block: &Block<'_>) -> Result<()> {
-            self.0.push_str(&block.first_row.to_string());
-            Ok(())
-        }
-        fn merge(&mut self, other: &dyn Statistic) -> Result<()> {
-            let other = same_type::<Trace>(other)?;
-            self.0 = format!("({} {})", self.0, other.0);
-            Ok(())
-        }
-        fn bytes(&self) -> u64 {
-            0
-        }
-        fn is_finite(&self) -> Option<bool> {
-            None
-        }
-    }
-
-    fn tree(n: usize) -> String {
-        let states = absorb_tree(0..n, &[Box::new(Trace::default())], &|b, states| {
-            let x = MatRef::column_vector(&[0.0]);
-            states[0].absorb(&Block { x, y: &[0.0], first_row: b })
-        })
-        .unwrap();
-        (states[0].as_ref() as &dyn Any).downcast_ref::<Trace>().unwrap().0.clone()
-    }
-
-    #[test]
-    fn the_tree_depends_on_the_number_of_blocks_alone() {
-        assert_eq!(tree(5), "(((0 1) (2 3)) 4)");
-        assert_eq!(tree(6), "(((0 1) (2 3)) (4 5))");
-        let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        let one = pool(1).install(|| tree(333));
-        for threads in [2, 3, 8] {
-            assert_eq!(pool(threads).install(|| tree(333)), one);
-        }
-    }
-
-    #[test]
-    fn complements_leave_out_one_fold_each_in_row_order() {
-        let fold = |s: &str| Statistics::new(vec![Arc::new(Trace(s.into()))]);
-        let out = complements(&[fold("a"), fold("b"), fold("c")]).unwrap();
-        let text = |s: &Statistics| s.get::<Trace>(&StatisticKey::new("trace")).unwrap().0.clone();
-        let got: Vec<String> = out.iter().map(text).collect();
-        assert_eq!(got, ["(b c)", "(a c)", "(a b)", "((a b) c)"]);
-    }
 }

@@ -58,7 +58,7 @@ impl Table for PageTable {
     }
 
     fn contiguous(&self, rows: &Rows) -> Result<Box<dyn ContiguousView + '_>> {
-        let view = ensemble_core::FoldView::new(self.as_mat(), rows)?;
+        let view = ensemble_core::RowsView::new(self.as_mat(), rows)?;
         let purpose = GatherFor { layer: 0, fold: None, what: "test" };
         Ok(Box::new(Copied(gather(&view, self.as_mat().order(), &Heap, &Ledger::new(), purpose)?)))
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Built, Estimator, FitContext, FittedTransform, FoldView, Heap, Ledger, MatMut, MatRef, Model, Order,
+    Built, Estimator, FitContext, FittedTransform, RowsView, Heap, Ledger, MatMut, MatRef, Model, Order,
     Registry, Result, Rows, Train, Transformer,
 };
 
@@ -54,7 +54,7 @@ pub fn transposed(x: &[f64], n: usize, p: usize) -> Vec<f64> {
 pub fn with_train<T>(x: MatRef<'_>, y: &[f64], run: impl FnOnce(&Train<'_>) -> T) -> T {
     let rows = Rows::all(x.nrows());
     let train =
-        Train::new(FoldView::new(x, &rows).unwrap(), FoldView::new(MatRef::column_vector(y), &rows).unwrap());
+        Train::new(RowsView::new(x, &rows).unwrap(), RowsView::new(MatRef::column_vector(y), &rows).unwrap());
     run(&train.unwrap())
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Estimator, FitContext, FoldView, Heap, Ledger, MatMut, MatRef, Model, Order, Record, Registry, Result,
+    Estimator, FitContext, RowsView, Heap, Ledger, MatMut, MatRef, Model, Order, Record, Registry, Result,
     Rows, Train,
 };
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -83,8 +83,8 @@ impl Data {
     }
 
     pub fn train(&self) -> Train<'_> {
-        let y = FoldView::new(MatRef::column_vector(&self.y), &self.rows).unwrap();
-        Train::new(FoldView::new(self.mat(), &self.rows).unwrap(), y).unwrap()
+        let y = RowsView::new(MatRef::column_vector(&self.y), &self.rows).unwrap();
+        Train::new(RowsView::new(self.mat(), &self.rows).unwrap(), y).unwrap()
     }
 
     /// The training rows and targets as smartcore's own types.

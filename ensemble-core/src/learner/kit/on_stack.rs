@@ -45,8 +45,9 @@ mod tests {
             mat::{Order, Shape},
             table::DenseTable,
         },
-        design::kfold::KFold,
-        ensemble::builder::{Layer, SuperLearner},
+        design::schemes::kfold::KFold,
+        ensemble::builder::SuperLearner,
+        learner::layer::Layer,
         learner::{
             estimator::{Access, Estimator, FitContext, FitCost, Train},
             model::{LinearModel, Model},

@@ -1,0 +1,7 @@
+//! One file per way of splitting.
+
+pub(crate) mod blend;
+pub(crate) mod given;
+pub(crate) mod group;
+pub(crate) mod kfold;
+pub(crate) mod stratified;

@@ -1,0 +1,74 @@
+//! What a fit did.
+
+use serde::Serialize;
+
+use crate::{
+    account::ledger::{Totals, Work, copies},
+    data::classes::Label,
+    exec::{
+        notes::{FitConvergence, Note},
+        score::Scores,
+    },
+};
+
+/// What a learner cost and how well it did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LearnerReport {
+    /// The layer, from 0; the meta-learner's is the last.
+    pub layer: usize,
+    /// Its name in the layer.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// How it took its rows: from `statistics` of the layer below, by statistics of its own that `merge`, as runs in place
+    /// (`segments`), or as one matrix: `plain`, `rewired` or `gathered`, the costliest of its training sets.
+    pub access: String,
+    /// Cross-validated root mean squared error; absent when not scored.
+    #[serde(flatten)]
+    pub scores: Option<Scores>,
+    /// Seconds of its own K + 1 fits, added up over threads; neither the shared pass nor other learners' work that a thread took on
+    /// meanwhile is in it.
+    pub fit_seconds: f64,
+    /// Seconds of its predictions of held-out folds, likewise; 0 where scores follow from statistics.
+    pub predict_seconds: f64,
+    /// Bytes copied to hand it its rows, and in its fits: what the ledger says. Shared copies count at every learner that uses them.
+    pub copied_bytes: u64,
+    /// How each of its fits ended, fold by fold and on all rows last; empty for a learner that does not iterate.
+    pub convergence: Vec<FitConvergence>,
+}
+
+/// What a fit did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Rows of the table.
+    pub rows: usize,
+    /// Columns of the table.
+    pub columns: usize,
+    /// Rows held out by each fold.
+    pub fold_sizes: Vec<usize>,
+    /// Labels of the target's classes, when a learner classifies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Label>>,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Seconds from plan to last fit.
+    pub wall_seconds: f64,
+    /// Sums over the ledger.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Whether the copies in the ledger are the plan's, to the byte.
+    pub as_planned: bool,
+    /// Every learner, layer by layer.
+    pub learners: Vec<LearnerReport>,
+    /// What a user should know although nothing failed: what did not converge, and the like.
+    pub notes: Vec<Note>,
+    /// The ledger.
+    pub work: Vec<Work>,
+}
+
+impl Report {
+    /// The ledger's work that copies or stores bytes: all but passes, added up by purpose, layer and fold.
+    pub fn copies(&self) -> Vec<Work> {
+        copies(&self.work)
+    }
+}
