@@ -58,19 +58,21 @@
 #[cfg(feature = "conformance")]
 pub use ensemble_core::conformance;
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Array, BLOCK_ROWS, Block, Built, Bytes, COLUMN_MOMENTS, Categories,
-    ClassScores, Classes, ColumnMoments, ConstantModel, ContiguousView, Convergence, DenseTable, EXTREMA,
-    Error, ErrorKind, Estimator, Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
-    FittedLearner, FittedTransform, RowsView, Folds, Friedman1, GREATEST, GatherFor, Heap, KFold, KeptRows,
-    Kind, Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
+    Access, Affine, AffineShape, Arrangement, Array, AtomSet, Atoms, BLOCK_ROWS, Blend, Block, Built, Bytes,
+    COLUMN_MOMENTS, Categories, Cell, CellId, ClassScores, Classes, ColumnMoments, ConstantModel,
+    ContiguousView, Convergence, DenseTable, Design, DesignFacts, EXTREMA, Error, ErrorKind, Estimator,
+    Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble, FittedLearner,
+    FittedTransform, Friedman1, GREATEST, GatherFor, GivenFolds, GroupKFold, Heap, KFold, KeptRows, Kind,
+    Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
     MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
     Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,
-    PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows, Scores, Scratch, ScratchMatrix,
-    Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics, SuperLearner, Table, TableOpener,
-    TableReference, Totals, Train, Transformer, Work, WorkKind, check_predicted, check_prediction,
-    check_query_magnitudes, class_counts, complements, distance, elastic_net_gap, file, fit_by_merging,
-    fit_transform_by_merging, gather, minimal_requests, on_stack, parameter, predict_linear, quoted,
-    quoted_list, same_type, softmax, start_threads, statistics_of,
+    PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows, RowsView, Scheme, Scores,
+    Scratch, ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics,
+    StratifiedKFold, SuperLearner, Table, TableOpener, TableReference, Totals, Train, Transformer,
+    Verification, Work, WorkKind, check_predicted, check_prediction, check_query_magnitudes, class_counts,
+    complements, distance, elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather,
+    minimal_requests, on_stack, parameter, predict_linear, quoted, quoted_list, same_type, softmax,
+    start_threads, statistics_of,
 };
 #[cfg(feature = "linfa-backend")]
 #[doc(inline)]

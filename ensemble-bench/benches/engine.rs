@@ -5,8 +5,8 @@ use std::{cell::LazyCell, hint::black_box, ops::Range, path::PathBuf, process::C
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ensemble::{
-    Access, Block, DenseTable, Estimator, FitContext, RowsView, Friedman1, Heap, KFold, Layer, Ledger,
-    MOMENTS, MatMut, MatRef, Model, Moments, Order, Rows, Statistic, Statistics, SuperLearner, Table, Train,
+    Access, Block, DenseTable, Estimator, FitContext, Friedman1, Heap, KFold, Layer, Ledger, MOMENTS, MatMut,
+    MatRef, Model, Moments, Order, Rows, RowsView, Statistic, Statistics, SuperLearner, Table, Train,
     complements,
     memmap::{MappedTable, save_npy},
     native::{

@@ -16,8 +16,8 @@ use std::{
 };
 
 use ensemble::{
-    Access, Built, Bytes, Error, Estimator, FitContext, RowsView, Friedman1, GatherFor, Heap, KFold, Kind,
-    Layer, Ledger, MatRef, Order, Pipeline, Registry, Result, Rows, Shape, SuperLearner, Table, Train,
+    Access, Built, Bytes, Error, Estimator, FitContext, Friedman1, GatherFor, Heap, KFold, Kind, Layer,
+    Ledger, MatRef, Order, Pipeline, Registry, Result, Rows, RowsView, Shape, SuperLearner, Table, Train,
     Transformer, WorkKind, gather,
     memmap::{MappedTable, NpyWriter},
     native::Mean,

@@ -11,7 +11,7 @@
 use std::{path::Path, process::Command, sync::Arc, time::Instant};
 
 use ensemble::{
-    Access, Bytes, Error, KFold, Layer, MatRef, Order, Result, Rows, SuperLearner, Table,
+    Bytes, DesignFacts, Error, KFold, Layer, MatRef, Order, Result, Rows, Scheme, SuperLearner, Table,
     memmap::{MappedTable, SpillDir},
     registry,
 };

@@ -13,8 +13,8 @@ use std::{
 };
 
 use ensemble::{
-    Built, DenseTable, Error, FitContext, RowsView, Heap, KFold, Layer, Ledger, MemoryBudget, Order, Result,
-    Rows, Shape, SuperLearner, Table, Train,
+    Built, DenseTable, Error, FitContext, Heap, KFold, Layer, Ledger, MemoryBudget, Order, Result, Rows,
+    RowsView, Shape, SuperLearner, Table, Train,
     memmap::{MappedTable, SpillDir},
     registry,
 };

@@ -22,11 +22,11 @@ pub use persist::file;
 
 pub use account::budget::MemoryBudget;
 pub use account::ledger::{Bytes, Ledger, Totals, Work, WorkKind};
-pub use data::classes::{Classes, ConstantModel, Label, MAX_CLASSES, PresentClasses, class_counts, softmax};
+pub use data::classes::{Classes, Label, MAX_CLASSES};
 pub use data::friedman::Friedman1;
 pub use data::gather::{GatherFor, gather};
 pub use data::mat::{MatMut, MatRef, Order, Shape};
-pub use data::rows::{RowsView, Rows};
+pub use data::rows::{Rows, RowsView};
 pub use data::table::{ContiguousView, DenseTable, Heap, Scratch, ScratchMatrix, Table, TableReference};
 pub use design::{
     arrangement::Arrangement,
@@ -41,6 +41,7 @@ pub use design::{
 pub use ensemble::{
     builder::SuperLearner,
     fitted::{Categories, FittedEnsemble},
+    verify::Verification,
 };
 pub use error::{Error, ErrorKind, GREATEST, Result};
 pub use exec::notes::{FitConvergence, Note, NoteKind};
@@ -52,11 +53,12 @@ pub use learner::estimator::{
     statistics_of,
 };
 pub use learner::kept::KeptRows;
+pub use learner::kit::classes::{ConstantModel, PresentClasses, class_counts, softmax};
 pub use learner::kit::norm::{Norm, RowScaler};
 pub use learner::kit::on_stack::on_stack;
 pub use learner::kit::root::{Root, elastic_net_gap};
 pub use learner::layer::{FittedLearner, Layer, Learner};
-pub use learner::model::{LinearForm, LinearModel, Model, check_predicted, check_prediction, predict_linear};
+pub use learner::model::{LinearModel, Model, check_predicted, check_prediction, predict_linear};
 pub use learner::notes::Convergence;
 pub use learner::pipeline::{Pipeline, PipelineModel};
 pub use learner::registry::{Built, Kind, Loaded, Loader, Parameter, Params, Registry, TableOpener};
@@ -66,6 +68,7 @@ pub use plan::layer::Plan;
 pub use quote::{quoted, quoted_list};
 pub use statistic::affine::{Affine, AffineShape};
 pub use statistic::columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
+pub use statistic::linear::LinearForm;
 pub use statistic::merge_plan::complements;
 pub use statistic::moments::{MOMENTS, Moments};
 pub use statistic::noise::Noise;

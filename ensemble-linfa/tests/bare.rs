@@ -642,7 +642,7 @@ mod svm {
 mod neighbors {
     use std::sync::Arc;
 
-    use ensemble_core::{DenseTable, Estimator, FitContext, RowsView, Heap, Ledger, Rows, Table, Train};
+    use ensemble_core::{DenseTable, Estimator, FitContext, Heap, Ledger, Rows, RowsView, Table, Train};
     use ensemble_linfa::{Algorithm, KNeighborsClassifier, KNeighborsRegressor, Metric, Weights};
 
     use super::*;

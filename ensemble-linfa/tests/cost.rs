@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    Built, DenseTable, FitContext, FitCost, RowsView, Heap, Ledger, MatRef, Order, Rows, Shape, Table, Train,
+    Built, DenseTable, FitContext, FitCost, Heap, Ledger, MatRef, Order, Rows, RowsView, Shape, Table, Train,
 };
 use peak_alloc::PeakAlloc;
 use support::*;

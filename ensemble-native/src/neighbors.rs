@@ -430,11 +430,15 @@ impl Statistic for NeighborStatistic {
     }
 
     fn bytes_for(&self, nrows: usize) -> u64 {
-        let ncols = self.source.ncols;
         let tree = if self.shape == fold::Shape::Rows { 0 } else { tree::tree_bytes(nrows) };
+        tree + self.copied_bytes_for(nrows)
+    }
+
+    fn copied_bytes_for(&self, nrows: usize) -> u64 {
+        let ncols = self.source.ncols;
         let x = if self.source.table.is_none() { Shape { nrows, ncols }.bytes() } else { 0 };
         let y = if self.source.target.is_none() { nrows as u64 * 8 } else { 0 };
-        tree + x + y
+        x.saturating_add(y)
     }
 
     fn is_finite(&self) -> Option<bool> {

@@ -5,8 +5,8 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    Access, DenseTable, Estimator, FitContext, Fitted, RowsView, Heap, Ledger, MOMENTS, MatMut, MatRef,
-    MergeFit, MergeTransform, Moments, Order, Pipeline, Record, Registry, Rows, Shape, StatisticContext,
+    Access, DenseTable, Estimator, FitContext, Fitted, Heap, Ledger, MOMENTS, MatMut, MatRef, MergeFit,
+    MergeTransform, Moments, Order, Pipeline, Record, Registry, Rows, RowsView, Shape, StatisticContext,
     Statistics, Table, Train, Transformer,
 };
 use ensemble_native::{

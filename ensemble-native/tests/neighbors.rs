@@ -4,9 +4,9 @@
 use std::{path::Path, sync::Arc};
 
 use ensemble_core::{
-    Affine, Block, DenseTable, Error, ErrorKind, Estimator, FitContext, Fitted, RowsView, Heap, Ledger,
-    MatMut, MatRef, MergeFit, Model, Order, Registry, Rows, Shape, StatisticContext, Statistics, Table,
-    Train, complements,
+    Affine, Block, DenseTable, Error, ErrorKind, Estimator, FitContext, Fitted, Heap, Ledger, MatMut, MatRef,
+    MergeFit, Model, Order, Registry, Rows, RowsView, Shape, StatisticContext, Statistics, Table, Train,
+    complements,
 };
 use ensemble_native::{Algorithm, KNeighborsModel, KNeighborsRegressor, Weights};
 

@@ -1,6 +1,6 @@
 //! What every call of smartcore has in common: rows lent on a big stack, errors and seeds translated, parameters checked.
 
-use ensemble_core::{Error, ErrorKind, RowsView, PresentClasses, Result, Train, on_stack};
+use ensemble_core::{Error, ErrorKind, PresentClasses, Result, RowsView, Train, on_stack};
 use smartcore::{error::Failed, linalg::basic::arrays::ArrayView2};
 
 use crate::SharedMatrix;

@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-use ensemble_core::{Error, RowsView, Order, Result};
+use ensemble_core::{Error, Order, Result, RowsView};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use smartcore::linalg::{
     basic::arrays::{Array, Array2, ArrayView1, ArrayView2, MutArray, MutArrayView2},

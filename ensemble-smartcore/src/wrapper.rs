@@ -3,8 +3,8 @@
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 use ensemble_core::{
-    Access, Error, ErrorKind, Estimator, FitContext, FitCost, RowsView, Loaded, MatMut, MatRef, Model,
-    Record, Registry, Result, Rows, Shape, Train, check_prediction, check_query_magnitudes,
+    Access, Error, ErrorKind, Estimator, FitContext, FitCost, Loaded, MatMut, MatRef, Model, Record,
+    Registry, Result, Rows, RowsView, Shape, Train, check_prediction, check_query_magnitudes,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use smartcore::api::SupervisedEstimator;

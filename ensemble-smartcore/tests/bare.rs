@@ -242,7 +242,7 @@ fn neighbors_are_smartcores_up_to_the_order_of_sums_and_ties_go_to_the_first_row
 fn neighbors_classify_by_shares_and_read_the_table_through_its_handle() {
     use std::sync::Arc;
 
-    use ensemble_core::{DenseTable, FitContext, RowsView, Heap, Ledger, Table, Train};
+    use ensemble_core::{DenseTable, FitContext, Heap, Ledger, RowsView, Table, Train};
     let (n, k) = (120, 3);
     let data = Data::classes(n, 3, k, (Order::C, 0), 40..70);
     let model = fit(&KNeighborsClassifier::new().weights(NeighborWeights::Distance), &data, Some(k)).unwrap();

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use ensemble_core::{
-    DenseTable, Estimator, FitContext, FitCost, RowsView, Heap, Ledger, Order, Rows, Table, Train,
+    DenseTable, Estimator, FitContext, FitCost, Heap, Ledger, Order, Rows, RowsView, Table, Train,
     Transformer,
 };
 use ensemble_smartcore::*;

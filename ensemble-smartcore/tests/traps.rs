@@ -510,7 +510,7 @@ fn pipelines_of_this_crate_fit_and_predict() {
 
 #[test]
 fn neighbours_are_saved_with_their_rows_or_by_the_place_of_their_rows() {
-    use ensemble_core::{RowsView, Record, Table, Train};
+    use ensemble_core::{Record, RowsView, Table, Train};
     let dir = tempfile::tempdir().unwrap();
     let data = Data::classes(400, 3, 2, (Order::F, 0), 0..0);
     let (xp, yp) = (dir.path().join("x.npy"), dir.path().join("y.npy"));

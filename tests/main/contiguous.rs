@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use ensemble::{
-    ContiguousView, DenseTable, Error, RowsView, KFold, Layer, MatRef, MemoryBudget, Order, Result, Rows,
+    ContiguousView, DenseTable, Error, KFold, Layer, MatRef, MemoryBudget, Order, Result, Rows, RowsView,
     SuperLearner, Table,
     memmap::{MappedTable, SpillDir},
 };

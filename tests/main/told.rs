@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use ensemble::{
-    Access, Classes, DenseTable, Error, Estimator, Event, FitContext, FitCost, FittedTransform, RowsView,
-    KFold, Layer, MatMut, MatRef, Model, Monitor, Order, Pipeline, Record, Result, Rows, Shape, SuperLearner,
+    Access, Classes, DenseTable, Error, Estimator, Event, FitContext, FitCost, FittedTransform, KFold, Layer,
+    MatMut, MatRef, Model, Monitor, Order, Pipeline, Record, Result, Rows, RowsView, Shape, SuperLearner,
     Train, Transformer, native::LinearRegression, predict_linear, registry,
 };
 

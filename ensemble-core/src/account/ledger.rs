@@ -1,6 +1,12 @@
 //! What the engine does with bytes: planned before as [`Work`], written down as it happens, and compared.
 
-use std::{fmt, sync::Mutex};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::Serialize;
 
@@ -105,6 +111,27 @@ impl Totals {
 #[derive(Debug, Default)]
 pub struct Ledger {
     entries: Mutex<Vec<Work>>,
+    held: Arc<Held>,
+}
+
+/// Bytes of memory held now, and the most there were.
+#[derive(Debug, Default)]
+struct Held {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// Bytes of memory that are held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    bytes: u64,
+    held: Arc<Held>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.held.now.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Ledger {
@@ -116,6 +143,19 @@ impl Ledger {
     /// Write down what was done.
     pub fn write(&self, work: Work) {
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(work);
+    }
+
+    /// Bytes of memory are held from now on.
+    pub(crate) fn reserve(&self, bytes: u64) -> Reservation {
+        let now = self.held.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.held.most.fetch_max(now, Ordering::Relaxed);
+        Reservation { bytes, held: Arc::clone(&self.held) }
+    }
+
+    /// The most bytes held at once: rows in another order, views that copy, statistics and prediction columns. What learners allocate in
+    /// their fits is theirs.
+    pub fn peak_held_bytes(&self) -> u64 {
+        self.held.most.load(Ordering::Relaxed)
     }
 
     /// Bytes copied or stored so far.

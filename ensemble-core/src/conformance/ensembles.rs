@@ -14,8 +14,8 @@ use crate::{
     },
     design::schemes::kfold::KFold,
     ensemble::{builder::SuperLearner, fitted::FittedEnsemble},
-    learner::layer::Layer,
     learner::estimator::Access,
+    learner::layer::Layer,
 };
 
 const FOLDS: usize = 3;

@@ -16,8 +16,8 @@ use crate::{
     },
     design::schemes::kfold::KFold,
     ensemble::builder::SuperLearner,
-    learner::layer::Layer,
     error::Result,
+    learner::layer::Layer,
     learner::{
         estimator::{
             Access, Estimator, FitContext, FitCost, FittedTransform, MergeTransform, Train, Transformer,

@@ -11,7 +11,7 @@ use crate::{
     data::{
         gather::{GatherFor, gather},
         mat::{MatRef, Order},
-        rows::{RowsView, Rows},
+        rows::{Rows, RowsView},
         table::{Heap, Table},
     },
     learner::estimator::Access,

@@ -7,7 +7,7 @@ use crate::{
     account::ledger::Ledger,
     data::{
         mat::{MatMut, MatRef, Shape},
-        rows::{RowsView, Rows},
+        rows::{Rows, RowsView},
         table::Heap,
     },
     error::Result,

@@ -62,6 +62,11 @@ pub(crate) fn numbers_work(shape: Shape, anonymous: bool) -> Work {
     Work::new(kind, 0, None, shape.bytes(), "class numbers")
 }
 
+/// Rows that the statistics of an atom copy, since they go on reading what was only lent.
+pub(crate) fn kept_work(bytes: u64, layer: usize) -> Work {
+    Work::new(WorkKind::Gather, layer, None, bytes, "rows that statistics keep")
+}
+
 /// Rows of `x` in the order `order` says, into scratch room: a table in fold order. Written in parallel, each row once.
 pub(crate) fn reorder(
     x: MatRef<'_>,

@@ -184,6 +184,11 @@ impl DenseTable {
         Ok(Self { data: Arc::new(data), nrows, ncols, order })
     }
 
+    /// A table of no rows.
+    pub(crate) fn empty(ncols: usize) -> Self {
+        Self { data: Arc::default(), nrows: 0, ncols, order: Order::C }
+    }
+
     /// A table of one column.
     pub fn column(data: Vec<f64>) -> Self {
         Self { nrows: data.len(), ncols: 1, order: Order::C, data: Arc::new(data) }

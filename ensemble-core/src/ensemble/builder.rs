@@ -66,6 +66,14 @@ impl SuperLearner {
         Self { job: Job::new(scheme) }
     }
 
+    pub(crate) fn from_job(job: Job) -> Self {
+        Self { job }
+    }
+
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
+    }
+
     /// With a layer, on top of those before.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {

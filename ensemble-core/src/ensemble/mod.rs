@@ -3,3 +3,4 @@
 pub(crate) mod builder;
 pub(crate) mod fitted;
 pub(crate) mod saved;
+pub(crate) mod verify;

@@ -13,11 +13,12 @@ use crate::{
         notes::{FitConvergence, Note},
         report::LearnerReport,
         score::Losses,
+        source::Stored,
     },
     learner::{estimator::Access, layer::Learner, model::Model, notes::Convergence},
     monitor::Event,
     plan::{
-        lower::{prediction_room, prediction_work},
+        predictions::{prediction_room, prediction_work},
         view::Residence,
     },
     statistic::columns::Extrema,
@@ -108,7 +109,8 @@ impl LayerRun<'_, '_> {
         } else {
             Vec::new()
         };
-        let predictions = stored.map(|s| s.into_table());
+        let in_memory = self.plan.predictions == Residence::Memory;
+        let predictions = stored.map(|s| Stored::new(s.into_table(), in_memory, self.ledger));
         Ok(LayerFit {
             full,
             cell_models,

@@ -17,15 +17,16 @@ use crate::{
         blocks::{block_rows, n_blocks},
         notes::FitConvergence,
         score::{Losses, Scores},
-        source::{CellModels, Source, width},
+        source::{CellModels, Source, Stored, width},
     },
     learner::{
         layer::Learner,
-        model::{LinearForm, Model, check_inputs},
+        model::{Model, check_inputs},
     },
     monitor::Event,
     plan::{job::Job, layer::LayerPlan},
     statistic::{
+        linear::LinearForm,
         state::{StatisticContext, Statistics},
         tree::SEQUENTIAL_BLOCKS,
     },
@@ -33,12 +34,13 @@ use crate::{
 
 /// What a layer leaves to the next.
 pub(crate) struct Below<'a> {
-    pub(crate) source: Arc<Source<'a>>,
+    /// Where its rows came from, for a layer above that is made in cache.
+    pub(crate) source: Option<Arc<Source<'a>>>,
     pub(crate) design: Arc<Design>,
     /// Statistics of each atom.
     pub(crate) statistics: Option<Vec<Statistics>>,
     pub(crate) models: Arc<CellModels>,
-    pub(crate) predictions: Option<Arc<dyn Table>>,
+    pub(crate) predictions: Option<Stored>,
 }
 
 /// A model of each learner in each cell, `[cell][learner]`, as far as they are fitted and kept.
@@ -61,7 +63,7 @@ pub(crate) struct LayerFit {
     /// Whether statistics of the layer below were all that merging learners needed.
     pub(crate) carried: bool,
     pub(crate) statistics: Option<Vec<Statistics>>,
-    pub(crate) predictions: Option<Arc<dyn Table>>,
+    pub(crate) predictions: Option<Stored>,
 }
 
 /// How a learner took its rows, and the bytes that were copied for it.

@@ -11,8 +11,9 @@ use crate::{
         clock::clocked,
         layer::{Below, LayerRun, Models},
     },
-    learner::{estimator::Fitted, model::LinearForm},
-    plan::{lower::requests, view::Input},
+    learner::estimator::Fitted,
+    plan::{lowering::requests, view::Input},
+    statistic::linear::LinearForm,
     statistic::{
         merge_plan::MergePlan,
         moments::{MOMENTS, Moments},

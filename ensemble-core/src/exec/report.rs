@@ -56,7 +56,9 @@ pub struct Report {
     /// Sums over the ledger.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Whether the copies in the ledger are the plan's, to the byte.
+    /// The most bytes of memory that the engine held at once: rows in another order, views that copy, statistics and prediction columns.
+    pub peak_held_bytes: u64,
+    /// Whether the copies in the ledger are the plan's, to the byte, and what was held at once no more than the plan says.
     pub as_planned: bool,
     /// Every learner, layer by layer.
     pub learners: Vec<LearnerReport>,

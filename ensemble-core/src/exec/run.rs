@@ -3,12 +3,12 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use crate::{
-    account::ledger::{Ledger, Totals, Work, WorkKind},
+    account::ledger::{Ledger, Reservation, Totals, Work, WorkKind},
     data::{
         classes::Classes,
         gather::{class_number, number_classes, reorder},
         mat::{MatRef, Order},
-        table::{Heap, Table},
+        table::{Heap, ScratchMatrix, Table},
         window::Window,
     },
     error::{Error, ErrorKind, Result},
@@ -16,13 +16,13 @@ use crate::{
         layer::{Below, LayerRun},
         notes::Note,
         report::Report,
-        source::Source,
+        source::{Source, Stored},
     },
     learner::layer::FittedLearner,
     plan::{
         job::Job,
         layer::{LayerPlan, Plan},
-        lower::{kept_in_input_order, prediction_room, prediction_work},
+        predictions::{kept_in_input_order, prediction_room, prediction_work, predictions_spill},
         view::Input,
     },
 };
@@ -40,8 +40,9 @@ pub(crate) struct Outcome {
 /// Rows as the fit reads them: where they lie, or written once in another order or with class numbers for labels.
 #[derive(Default)]
 struct Arranged {
-    x: Option<Arc<dyn Table>>,
-    y: Option<Arc<dyn Table>>,
+    x: Option<Stored>,
+    y: Option<Stored>,
+    _order: Option<Reservation>,
 }
 
 impl Arranged {
@@ -52,11 +53,15 @@ impl Arranged {
         let Some(order) = plan.design().arrangement().order() else {
             let Some(classes) = unnumbered else { return Ok(Self::default()) };
             let numbers = number_classes(y.as_mat(), classes, scratch, ledger).map_err(in_target)?;
-            return Ok(Self { x: None, y: Some(numbers.into_table()) });
+            let numbers = Stored::new(numbers.into_table(), scratch.is_anonymous(), ledger);
+            return Ok(Self { y: Some(numbers), ..Self::default() });
         };
         let bytes = x.as_mat().shape().bytes();
         ledger.write(Work::new(WorkKind::Pass, 0, None, bytes, "write in fold order"));
-        let rows = reorder(x.as_mat(), order, scratch, ledger, "table in fold order")?.into_table();
+        let _order = Some(ledger.reserve(size_of_val(order) as u64));
+        let stored =
+            |table: Box<dyn ScratchMatrix>| Stored::new(table.into_table(), scratch.is_anonymous(), ledger);
+        let rows = stored(reorder(x.as_mat(), order, scratch, ledger, "table in fold order")?);
         let mut targets = reorder(y.as_mat(), order, scratch, ledger, "targets in fold order")?;
         if let Some(classes) = unnumbered {
             let mut column = targets.as_mat_mut();
@@ -65,7 +70,7 @@ impl Arranged {
                 column.set(row, 0, class_number(classes, label).map_err(in_target)?);
             }
         }
-        Ok(Self { x: Some(rows), y: Some(targets.into_table()) })
+        Ok(Self { x: Some(rows), y: Some(stored(targets)), _order })
     }
 }
 
@@ -75,12 +80,15 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
     let unchanged = || x.check_unchanged().and_then(|()| y.check_unchanged());
     unchanged()?;
     let ledger = Ledger::new();
-    let arranged = Arranged::new(job, &plan, x, y, &ledger)?;
-    let (source, x_handle) = match &arranged.x {
-        Some(table) => (Source::Stored(Arc::clone(table)), table.handle()),
+    let mut arranged = Arranged::new(job, &plan, x, y, &ledger)?;
+    let (source, mut x_handle) = match arranged.x.take() {
+        Some(stored) => {
+            let handle = stored.table.handle();
+            (Source::Stored(stored), handle)
+        }
         None => (Source::Table(x), x.handle()),
     };
-    let y_table: &dyn Table = arranged.y.as_deref().unwrap_or(y);
+    let y_table: &dyn Table = arranged.y.as_ref().map_or(y, |stored| stored.table.as_ref());
     let y_handle = y_table.handle();
     let first = &plan.layers[0].design;
     let order = first.arrangement().order();
@@ -95,18 +103,18 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
     let mut reports = Vec::new();
     let mut notes = classes.map_or(Vec::new(), |classes| Note::on_classes(classes, target, first.atoms()));
     let mut out_of_fold = None;
-    let first_source = Arc::new(source);
+    let mut first_source = Some(Arc::new(source));
     for (at, learners) in layers.iter().enumerate() {
         let layer_plan = &plan.layers[at];
         let design = layer_plan.design.as_ref();
         let source = match (&below, layer_plan.input) {
-            (None, _) => Arc::clone(&first_source),
+            (None, _) => first_source.take().expect("there is one first layer"),
             (Some(below), Input::Predictions) => {
-                let table = below.predictions.as_ref().expect("planned to be stored");
-                Arc::new(Source::Stored(Arc::clone(table)))
+                let columns = below.predictions.as_ref().expect("planned to be stored");
+                Arc::new(Source::Stored(columns.clone()))
             }
             (Some(below), _) => Arc::new(Source::Predicted {
-                below: Arc::clone(&below.source),
+                below: Arc::clone(below.source.as_ref().expect("kept for a layer made from it")),
                 models: Arc::clone(&below.models),
                 design: Arc::clone(&below.design),
                 learners: layers[at - 1],
@@ -124,9 +132,9 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
             y: &target[targets.rows.clone()],
             y_table: targets.table(y_table),
             ledger: &ledger,
-            handle: if at == 0 { x_handle.clone() } else { source.table().and_then(|t| t.handle()) },
+            handle: if at == 0 { x_handle.take() } else { source.table().and_then(|t| t.handle()) },
             y_handle: targets.handle.clone(),
-            keep_models: at + 1 < layers.len(),
+            keep_models: matches!(layer_plan.input_above, Some(Input::Statistics | Input::Stream)),
             n_classes: classes.map(Classes::len),
             // Faults are told in the input's terms, also when rows were written in another order.
             x_name: if at == 0 { x.describe() } else { source.describe() },
@@ -142,8 +150,8 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
             notes.extend(layer.notes(j, learner, &fit));
         }
         if at == 0 && job.out_of_fold {
-            let table = fit.predictions.as_ref().expect("planned to be stored");
-            out_of_fold = Some(in_input_order(job, layer_plan, table, &ledger)?);
+            let columns = fit.predictions.as_ref().expect("planned to be stored");
+            out_of_fold = Some(in_input_order(job, layer_plan, columns, &ledger)?);
         }
         let named = learners.iter().cycle().zip(fit.full);
         fitted.push(
@@ -151,14 +159,16 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
                 .map(|(l, model)| FittedLearner { name: l.name.clone(), kind: l.estimator.kind(), model })
                 .collect(),
         );
+        let streamed = matches!(layer_plan.input_above, Some(Input::Statistics | Input::Stream));
         below = Some(Below {
-            source,
+            source: streamed.then_some(source),
             design: Arc::clone(&layer_plan.design),
-            statistics: fit.statistics,
+            statistics: fit.statistics.filter(|_| layer_plan.input_above == Some(Input::Statistics)),
             models: Arc::new(fit.cell_models),
             predictions: fit.predictions,
         });
     }
+    let peak_held_bytes = ledger.peak_held_bytes();
     let work = ledger.into_entries();
     let mut report = Report {
         rows: plan.rows,
@@ -168,13 +178,20 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
         threads: rayon::current_num_threads(),
         wall_seconds: start.elapsed().as_secs_f64(),
         totals: Totals::of(&work),
+        peak_held_bytes,
         as_planned: false,
         learners: reports,
         notes,
         work,
     };
-    report.as_planned = report.copies() == plan.copies();
-    Ok(Outcome { layers: fitted, ncols: plan.columns, classes: plan.classes, report, out_of_fold })
+    report.as_planned = report.copies() == plan.copies() && peak_held_bytes <= plan.peak_bytes;
+    Ok(Outcome {
+        layers: fitted,
+        ncols: plan.columns,
+        classes: plan.classes,
+        report,
+        out_of_fold: out_of_fold.map(|o| o.table),
+    })
 }
 
 /// The targets of one layer's rows: all of them, or those of the rows that the layers below left.
@@ -202,15 +219,10 @@ impl<'t> Targets<'t> {
 
 /// The first layer's held-out predictions as row i of the input is row i: as they are, or with rows brought back to the input's order,
 /// NaN where no cell predicts a row.
-fn in_input_order(
-    job: &Job,
-    plan: &LayerPlan,
-    predictions: &Arc<dyn Table>,
-    ledger: &Ledger,
-) -> Result<Arc<dyn Table>> {
-    let (design, mat) = (plan.design.as_ref(), predictions.as_mat());
+fn in_input_order(job: &Job, plan: &LayerPlan, predictions: &Stored, ledger: &Ledger) -> Result<Stored> {
+    let (design, mat) = (plan.design.as_ref(), predictions.table.as_mat());
     let Some(shape) = kept_in_input_order(job, 0, design, mat.ncols()) else {
-        return Ok(Arc::clone(predictions));
+        return Ok(predictions.clone());
     };
     let bytes = shape.bytes();
     let mut out = prediction_room(job, bytes, &Heap).matrix(shape, Order::C)?;
@@ -228,7 +240,7 @@ fn in_input_order(
         }
     }
     ledger.write(prediction_work(job, 0, bytes, "out-of-fold predictions in input order"));
-    Ok(out.into_table())
+    Ok(Stored::new(out.into_table(), !predictions_spill(job, bytes) || job.scratch.is_anonymous(), ledger))
 }
 
 /// That every target is a class number; rows are told by their number in the input, also when they lie in another order.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    data::mat::MatRef,
+    data::{gather::kept_work, mat::MatRef},
     error::{Error, ErrorKind, Result, guarded},
     exec::{
         blocks::{block_rows, n_blocks},
@@ -44,6 +44,10 @@ impl LayerRun<'_, '_> {
                     let states = absorb_tree(0..n_blocks(&range), prototypes, &absorb)?;
                     if !missing && states.iter().any(|s| s.is_finite() == Some(false)) {
                         return Err(self.not_finite(atom));
+                    }
+                    let kept: u64 = prototypes.iter().map(|p| p.copied_bytes_for(range.len())).sum();
+                    if kept > 0 {
+                        self.ledger.write(kept_work(kept, self.at));
                     }
                     seal(states)
                 })

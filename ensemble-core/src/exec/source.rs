@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
+    account::ledger::{Ledger, Reservation},
     data::{
         mat::{MatMut, MatRef, Order},
         table::Table,
@@ -18,10 +19,24 @@ use crate::{
 /// Models of the cells of a layer that predict; `[cell][learner]`, empty where a cell's are not needed again.
 pub(crate) type CellModels = Vec<Vec<Arc<dyn Model>>>;
 
+/// A table that the fit made, and the memory it takes.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) table: Arc<dyn Table>,
+    _held: Option<Arc<Reservation>>,
+}
+
+impl Stored {
+    pub(crate) fn new(table: Arc<dyn Table>, in_memory: bool, ledger: &Ledger) -> Self {
+        let bytes = table.as_mat().shape().bytes();
+        Self { table, _held: in_memory.then(|| Arc::new(ledger.reserve(bytes))) }
+    }
+}
+
 /// Where the rows of a layer come from.
 pub(crate) enum Source<'a> {
     Table(&'a dyn Table),
-    Stored(Arc<dyn Table>),
+    Stored(Stored),
     /// Predictions of the layer below, made in cache.
     Predicted {
         below: Arc<Source<'a>>,
@@ -38,7 +53,7 @@ impl Source<'_> {
     pub(crate) fn table(&self) -> Option<&dyn Table> {
         match self {
             Source::Table(table) => Some(*table),
-            Source::Stored(table) => Some(table.as_ref()),
+            Source::Stored(stored) => Some(stored.table.as_ref()),
             Source::Predicted { .. } => None,
         }
     }
@@ -52,7 +67,7 @@ impl Source<'_> {
     ) -> Result<()> {
         match self {
             Source::Table(table) => each(table.as_mat().rows(rows)?),
-            Source::Stored(table) => each(table.as_mat().rows(rows)?),
+            Source::Stored(stored) => each(stored.table.as_mat().rows(rows)?),
             Source::Predicted { below, models, design, learners, layer } => {
                 let atom = design.predicted_atoms().start + atom;
                 let first_row = design.predicted_rows().start;
@@ -77,7 +92,7 @@ impl Source<'_> {
     pub(crate) fn release(&self, rows: Range<usize>) {
         match self {
             Source::Table(table) => table.release(rows),
-            Source::Stored(table) => table.release(rows),
+            Source::Stored(stored) => stored.table.release(rows),
             Source::Predicted { below, design, .. } => {
                 let first_row = design.predicted_rows().start;
                 below.release(rows.start + first_row..rows.end + first_row);

@@ -1,11 +1,11 @@
 //! Views of training rows, made as planned.
 
 use crate::{
-    account::ledger::{Ledger, Work, WorkKind},
+    account::ledger::{Ledger, Reservation, Work, WorkKind},
     data::{
         gather::{GatherFor, gather},
         mat::{MatRef, Order},
-        rows::{RowsView, Rows},
+        rows::{Rows, RowsView},
         table::{ContiguousView, Heap, Scratch, ScratchMatrix, Table},
     },
     error::Result,
@@ -32,28 +32,34 @@ pub(crate) struct OpenViews<'v> {
     y: Held<'v>,
 }
 
-/// One matrix, and what keeps it alive.
+/// One matrix, and what keeps it alive, its memory with it.
 enum Held<'v> {
     /// The rows where they are.
     InPlace,
-    Rewired(Box<dyn ContiguousView + 'v>),
-    Copied(Box<dyn ScratchMatrix>),
+    Rewired {
+        view: Box<dyn ContiguousView + 'v>,
+        _held: Reservation,
+    },
+    Copied {
+        copy: Box<dyn ScratchMatrix>,
+        _held: Option<Reservation>,
+    },
 }
 
 impl Held<'_> {
     fn mat(&self) -> Option<MatRef<'_>> {
         match self {
             Held::InPlace => None,
-            Held::Rewired(view) => Some(view.as_mat()),
-            Held::Copied(copy) => Some(copy.as_mat()),
+            Held::Rewired { view, .. } => Some(view.as_mat()),
+            Held::Copied { copy, .. } => Some(copy.as_mat()),
         }
     }
 
     fn way(&self) -> &'static str {
         match self {
             Held::InPlace => "plain",
-            Held::Rewired(_) => "rewired",
-            Held::Copied(_) => "gathered",
+            Held::Rewired { .. } => "rewired",
+            Held::Copied { .. } => "gathered",
         }
     }
 
@@ -61,8 +67,8 @@ impl Held<'_> {
     fn bytes(&self) -> u64 {
         match self {
             Held::InPlace => 0,
-            Held::Rewired(view) => view.bytes_copied(),
-            Held::Copied(copy) => copy.as_mat().shape().bytes(),
+            Held::Rewired { view, .. } => view.bytes_copied(),
+            Held::Copied { copy, .. } => copy.as_mat().shape().bytes(),
         }
     }
 }
@@ -79,7 +85,9 @@ impl<'v> OpenViews<'v> {
         let copy = |table: &'v dyn Table, order: Order, room: &dyn Scratch, what: &'static str| {
             let view = RowsView::new(table.as_mat(), rows)?;
             let purpose = GatherFor { layer, fold, what };
-            gather(&view, order, room, ledger, purpose).map(Held::Copied)
+            let copy = gather(&view, order, room, ledger, purpose)?;
+            let held = room.is_anonymous().then(|| ledger.reserve(copy.as_mat().shape().bytes()));
+            Result::Ok(Held::Copied { copy, _held: held })
         };
         let hold = |table: &'v dyn Table, order: Order, view: View, what: &'static str| -> Result<Held<'v>> {
             Ok(match view {
@@ -88,7 +96,7 @@ impl<'v> OpenViews<'v> {
                     Ok(view) => {
                         let bytes = view.bytes_copied();
                         ledger.write(Work::new(WorkKind::Rewire, layer, fold, bytes, what));
-                        Held::Rewired(view)
+                        Held::Rewired { view, _held: ledger.reserve(bytes) }
                     }
                     // Somebody else in this process took the mappings since the plan counted them. The ledger then differs.
                     Err(error) => {

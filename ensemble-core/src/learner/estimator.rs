@@ -6,7 +6,7 @@ use crate::{
     account::ledger::{Ledger, Work},
     data::{
         mat::{MatMut, MatRef, Order, Shape},
-        rows::{RowsView, Rows},
+        rows::{Rows, RowsView},
         table::{Scratch, Table},
     },
     error::{Error, ErrorKind, GREATEST, Result},

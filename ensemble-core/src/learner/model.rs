@@ -9,6 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result, guarded},
     learner::notes::Convergence,
     persist::record::Record,
+    statistic::linear::LinearForm,
     statistic::state::BLOCK_ROWS,
 };
 
@@ -82,15 +83,6 @@ pub(crate) fn batch_rows<'m>(models: impl IntoIterator<Item = &'m dyn Model>, wi
     const BYTES: usize = 1 << 20;
     let wanted = models.into_iter().map(|m| m.batch_rows()).max().unwrap_or(BLOCK_ROWS);
     (wanted.min(BYTES / (8 * width.max(1))) / BLOCK_ROWS).max(1) * BLOCK_ROWS
-}
-
-/// A borrowed linear model: y = intercept + coefficients' x.
-#[derive(Clone, Copy, Debug)]
-pub struct LinearForm<'a> {
-    /// One per column.
-    pub coefficients: &'a [f64],
-    /// Added to every prediction.
-    pub intercept: f64,
 }
 
 /// Check a prediction: the first line of most [`Model::predict_into`]s. That the shapes fit, and that the rows hold what a model can

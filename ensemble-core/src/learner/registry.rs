@@ -12,7 +12,6 @@ use std::{
 
 use crate::{
     data::{
-        classes::ConstantModel,
         rows::Rows,
         table::{Table, TableReference},
     },
@@ -20,6 +19,7 @@ use crate::{
     learner::{
         estimator::{Estimator, FittedTransform, Transformer},
         kept::{KeptRows, Place},
+        kit::classes::ConstantModel,
         kit::norm::RowScaler,
         model::{LinearModel, Model},
         pipeline::{Pipeline, PipelineModel, load_affine},

@@ -1,195 +1,23 @@
-//! Files as everything here reads and writes them: the stamp that tells whether one changed, reading what may be a pipe, and
-//! outputs that take their names only when they are whole.
+//! Outputs that take their names only when they are whole, and what is read beside them.
 
 use std::{
     ffi::OsString,
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read, Write},
+    fs::{self, File, Metadata},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
+#[cfg(target_os = "linux")]
+use crate::persist::place::give_name;
 use crate::{
     error::{Error, Result},
     notice::{Board, Notice},
+    persist::place::{
+        check_replaceable, folder, is_handle, open_new, open_stream, open_unnamed, resolve, take_rights,
+    },
 };
 
-/// What a file was when it was asked: which one, how long, when it was written and when anything about it changed.
-///
-/// The time of change is the system's own and cannot be put back, as the time of writing can. What no stamp tells: bytes
-/// written within one tick of the file system's clock (1 to 10 ms) of the stamp before, and bytes that another process writes
-/// through a mapping of its own, whose time the system may record only when it writes the pages out; and bytes whose time was put
-/// back, if the file got or lost a name as well.
-#[derive(Clone, Copy, Debug)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    links: u64,
-    len: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// The stamp in a file's metadata.
-    #[cfg(unix)]
-    pub fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            links: metadata.nlink(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// The stamp in a file's metadata, as far as it can be told here.
-    #[cfg(not(unix))]
-    pub fn of(metadata: &Metadata) -> Self {
-        let since = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-        let modified = since.map_or((0, 0), |t| (t.as_secs() as i64, i64::from(t.subsec_nanos())));
-        Self { device: 0, inode: 0, links: 1, len: metadata.len(), modified, changed: modified }
-    }
-
-    /// The stamp of an open file, which errors call `path`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the system does not say.
-    pub fn of_file(file: &File, path: &Path) -> Result<Self> {
-        let failed = |error| Error::io(path, "ask for the length and time of change of", error);
-        file.metadata().map(|m| Self::of(&m)).map_err(failed)
-    }
-
-    /// Bytes of the file.
-    #[expect(clippy::len_without_is_empty, reason = "the length of a file, not of a collection")]
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether both are of one file.
-    pub fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Whether the file may have other bytes, as far as stamps tell: another length or time of writing; or nothing but another time
-    /// of change, which is what a time put back leaves, unless the number of its names explains it. Most file systems also change
-    /// that time when the file is renamed, and all when its rights or owner change, and nothing tells these from a time put back.
-    pub fn is_rewritten(&self, is: &Self) -> bool {
-        !self.is_same_file(is)
-            || (self.len, self.modified) != (is.len, is.modified)
-            || (self.changed != is.changed && self.links == is.links)
-    }
-
-    /// Compare an open file with what it was.
-    ///
-    /// One system call. A file that lost a name, or got one more, has not changed, so another file may be renamed onto it; one that
-    /// is renamed itself is taken for one whose time of writing was put back.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) with both stamps if it has; [`ErrorKind::Io`](crate::ErrorKind::Io) if the
-    /// system does not say.
-    pub fn check(&self, file: &File, path: &Path) -> Result<()> {
-        let is = Self::of_file(file, path)?;
-        if !self.is_rewritten(&is) {
-            return Ok(());
-        }
-        let what = if (self.len, self.modified) == (is.len, is.modified) {
-            format!(
-                "the file changed while it was read: it has its length and time of writing, but was touched at {}.{:09} s: its name, rights or owner were changed, or it was written and its time put back, which nothing tells apart; what was computed from it may be void, open it again",
-                is.changed.0, is.changed.1
-            )
-        } else {
-            format!(
-                "the file changed while it was read: it had {} bytes, written at {}.{:09} s, and has {} bytes, written at {}.{:09} s; what was computed from it is void, open it again",
-                self.len, self.modified.0, self.modified.1, is.len, is.modified.0, is.modified.1
-            )
-        };
-        Err(Error::format(path, what))
-    }
-
-    /// Compare what `path` names now with the file it named. A path that names nothing any more is no error.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if it names another file, [`ErrorKind::Io`](crate::ErrorKind::Io) if the
-    /// system does not say.
-    pub fn check_path(&self, path: &Path) -> Result<()> {
-        match fs::metadata(path) {
-            Ok(metadata) if !Self::of(&metadata).is_same_file(self) => Err(Error::format(
-                path,
-                "another file took this path since the table was opened, which still reads the old one; open it again",
-            )),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io(path, "ask for the length and time of change of", error)),
-        }
-    }
-}
-
-/// How long a named pipe may be without anybody at its other end.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Open a file, or a pipe that somebody writes to, for reading.
-///
-/// Opening a named pipe waits for its writer, who may never come; here it waits for two seconds. Once a writer is there, he may
-/// take his time.
-///
-/// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be opened, [`ErrorKind::Format`](crate::ErrorKind::Format) for a named
-/// pipe without a writer.
-pub fn open_to_read(path: &Path) -> Result<File> {
-    let failed = |e| Error::io(path, "open", e);
-    let metadata = fs::metadata(path).map_err(failed)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-        if metadata.file_type().is_fifo() {
-            // To open a pipe is to wait for a writer, whether or not he has anything to say yet; no other call tells that he is
-            // there and leaves the bytes in the pipe. So a thread waits, and this one for the thread.
-            let (opened, wait) = std::sync::mpsc::channel();
-            let pipe = path.to_owned();
-            std::thread::Builder::new()
-                .spawn(move || opened.send(File::open(pipe)))
-                .map_err(|e| Error::io(path, "wait for the writer of", e))?;
-            return wait.recv_timeout(PATIENCE).map_or_else(
-                |_| {
-                    // A writer for a moment lets the thread go.
-                    let without_waiting = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-                    let _ = OpenOptions::new().write(true).custom_flags(without_waiting).open(path);
-                    Err(Error::format(
-                        path,
-                        "is a named pipe that nobody writes to; start what writes to it first, or give a file",
-                    ))
-                },
-                |file| file.map_err(failed),
-            );
-        }
-    }
-    if metadata.is_dir() {
-        return Err(Error::format(path, "is a folder, and a file is wanted"));
-    }
-    File::open(path).map_err(failed)
-}
-
-/// Read all of a file or pipe that should be small, at most `most` bytes, and make sure that it did not change meanwhile.
-///
-/// # Errors
-/// As [`open_to_read`] and [`Stamp::check`]; [`ErrorKind::Format`](crate::ErrorKind::Format) if there are more bytes.
-pub fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let file = open_to_read(path)?;
-    let before = Stamp::of_file(&file, path)?;
-    let mut bytes = Vec::new();
-    (&file).take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(path, "read", e))?;
-    if bytes.len() as u64 > most {
-        return Err(Error::format(path, format!("has more than {most} bytes, so it is not what is wanted")));
-    }
-    // A pipe changes by being read.
-    if file.metadata().is_ok_and(|m| m.is_file()) {
-        before.check(&file, path)?;
-    }
-    Ok(bytes)
-}
+pub use crate::persist::stamp::{Stamp, open_to_read, read_whole};
 
 /// Names of temporary files, with a zero at the end.
 static TEMPORARY: Board<32, 1024> = Board::new();
@@ -424,112 +252,6 @@ impl WholeFile {
     }
 }
 
-/// The folder that `path` lies in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Where a file for `path` goes, behind symbolic links, and what is there.
-fn resolve(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
-    match fs::metadata(path) {
-        Ok(metadata) => {
-            let is_link = fs::symlink_metadata(path)?.is_symlink();
-            Ok((
-                if is_link && metadata.is_file() { fs::canonicalize(path)? } else { path.into() },
-                Some(metadata),
-            ))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut target = PathBuf::from(path);
-            // A link to what does not exist yet; the system's own bound on links in links is 40.
-            for _ in 0..40 {
-                if !fs::symlink_metadata(&target).is_ok_and(|m| m.is_symlink()) {
-                    return Ok((target, None));
-                }
-                target = folder(&target).join(fs::read_link(&target)?);
-            }
-            Err(error)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What is at `path` and takes bytes one after the other; `None` for a regular file.
-fn open_stream(path: &Path, there: &Metadata) -> Result<Option<File>> {
-    let failed = |e| Error::io(path, "open", e);
-    if there.is_file() {
-        return Ok(None);
-    }
-    if there.is_dir() {
-        return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-
-        use rustix::{
-            fs::{OFlags, fcntl_getfl, fcntl_setfl},
-            io::Errno,
-        };
-        let kind = there.file_type();
-        if kind.is_char_device() {
-            return OpenOptions::new().write(true).open(path).map(Some).map_err(failed);
-        }
-        if kind.is_fifo() {
-            let start = std::time::Instant::now();
-            let without_waiting = OFlags::NONBLOCK.bits() as i32;
-            let file = loop {
-                match OpenOptions::new().write(true).custom_flags(without_waiting).open(path) {
-                    Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {}
-                    opened => break opened.map_err(failed)?,
-                }
-                if start.elapsed() > PATIENCE {
-                    return Err(Error::format(
-                        path,
-                        "is a named pipe that nobody reads from; start what reads from it first, or name a file",
-                    ));
-                }
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            };
-            let flags = fcntl_getfl(&file).map_err(|e| failed(e.into()))?;
-            fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
-            return Ok(Some(file));
-        }
-    }
-    Err(Error::format(path, "is a disk or a socket, and an output is a file, a pipe or a character device"))
-}
-
-/// A file without a name in the folder of `target`; `None` where that is not possible, so that it is made beside instead.
-#[cfg(target_os = "linux")]
-fn open_unnamed(target: &Path, is_private: bool) -> Option<File> {
-    use rustix::fs::{Mode, OFlags, open};
-    let rights = if is_private { Mode::RUSR | Mode::WUSR } else { Mode::from_raw_mode(0o666) };
-    let file = open(folder(target), OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, rights).ok()?;
-    let file = File::from(file);
-    // It gets its name through /proc, which may not be there.
-    let is = |m: Metadata| Stamp::of(&m);
-    let named = fs::metadata(handle_name(&file)).ok().map(is)?;
-    named.is_same_file(&file.metadata().ok().map(is)?).then_some(file)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_unnamed(_target: &Path, _is_private: bool) -> Option<File> {
-    None
-}
-
-#[cfg(target_os = "linux")]
-fn handle_name(file: &File) -> String {
-    use std::os::fd::AsRawFd;
-    format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-/// Name a file that has none.
-#[cfg(target_os = "linux")]
-fn give_name(file: &File, name: &Path) -> io::Result<()> {
-    use rustix::fs::{AtFlags, CWD, linkat};
-    Ok(linkat(CWD, handle_name(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
-}
-
 /// Name a file that has none beside `target`; where the system gives it no name, copy it there.
 #[cfg(target_os = "linux")]
 fn name_beside(file: &File, target: &Path) -> io::Result<Beside> {
@@ -545,99 +267,15 @@ fn name_beside(file: &File, target: &Path) -> io::Result<Beside> {
     Ok(beside)
 }
 
-/// A file under a name that nothing has.
-fn open_new(name: &Path, is_private: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_private { 0o600 } else { 0o666 });
-    options.open(name)
-}
-
-/// Whether a path names an open file of a process by way of a link in `/proc`, as `/dev/stdout` does.
-fn is_handle(path: &Path) -> bool {
-    let mut at = PathBuf::from(path);
-    for _ in 0..40 {
-        let Ok(next) = fs::read_link(&at) else { return false };
-        if folder(&at).canonicalize().is_ok_and(|f| f.starts_with("/proc") && f.ends_with("fd")) {
-            return true;
-        }
-        at = folder(&at).join(next);
-    }
-    false
-}
-
-/// Why a file that was just made beside `existing`, at `target`, cannot take its name however whole it will be.
-#[cfg(unix)]
-fn check_replaceable(
-    file: &File,
-    target: &Path,
-    existing: &Metadata,
-) -> std::result::Result<(), &'static str> {
-    use std::os::unix::fs::MetadataExt;
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
-        let is = statx(CWD, target, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
-        if is.is_ok_and(|is| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
-            return Err(
-                "is mounted by itself, so that no finished file can be renamed to it; mount its folder, or write elsewhere",
-            );
-        }
-    }
-    let (own, around) = (file.metadata(), fs::metadata(folder(target)));
-    match (own, around) {
-        (Ok(own), Ok(around)) if is_held(own.uid(), (around.mode(), around.uid()), existing.uid()) => Err(
-            "belongs to another user, and in this folder nobody replaces the files of others; write elsewhere",
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the sticky bit of a folder, of this mode and owner, keeps `own` from replacing a file of `owner`.
-#[cfg(unix)]
-fn is_held(own: u32, (mode, folder_owner): (u32, u32), owner: u32) -> bool {
-    mode & 0o1000 != 0 && own != 0 && own != owner && own != folder_owner
-}
-
-#[cfg(not(unix))]
-fn check_replaceable(_: &File, _: &Path, _: &Metadata) -> std::result::Result<(), &'static str> {
-    Ok(())
-}
-
-/// Rights of a file whose group was another one: what its group may do here is at most what everybody may.
-#[cfg(unix)]
-fn without_group(mode: u32) -> u32 {
-    mode & !(0o070 & !((mode & 0o007) << 3))
-}
-
-/// Give `file` the owner, where permitted, and the rights of the one it replaces.
-#[cfg(unix)]
-fn take_rights(file: &File, of: &Metadata) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-    let own = file.metadata()?;
-    let mut rights = of.mode() & 0o777;
-    if (own.uid(), own.gid()) != (of.uid(), of.gid())
-        && fchown(file, Some(of.uid()), Some(of.gid())).is_err()
-        // Not ours to give away; the group may be.
-        && own.gid() != of.gid()
-        && fchown(file, None, Some(of.gid())).is_err()
-    {
-        rights = without_group(rights);
-    }
-    file.set_permissions(fs::Permissions::from_mode(rights))
-}
-
-#[cfg(not(unix))]
-fn take_rights(_file: &File, _of: &Metadata) -> io::Result<()> {
-    Ok(())
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
+    use crate::persist::{
+        place::{handle_name, is_held, without_group},
+        stamp::PATIENCE,
+    };
 
     /// Both ways to write a file.
     const WAYS: [fn(&Path) -> Result<NewFile>; 2] =

@@ -1,4 +1,6 @@
 //! Models as files.
 
 pub mod file;
+pub(crate) mod place;
 pub(crate) mod record;
+pub(crate) mod stamp;

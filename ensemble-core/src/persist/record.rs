@@ -21,7 +21,10 @@ use crate::{
     data::mat::Shape,
     error::{Error, Result},
     learner::kept::{KeptRows, RecordRows, SavedRows, SavedValues, damaged, read_values},
-    persist::file::{NewFile, Stamp, open_to_read},
+    persist::{
+        file::NewFile,
+        stamp::{Stamp, open_to_read},
+    },
 };
 
 const MAGIC: &[u8; 8] = b"ENSEMBLE";

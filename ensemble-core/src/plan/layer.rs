@@ -9,6 +9,7 @@ use crate::{
     data::{classes::Classes, mat::Order},
     design::layout::Design,
     learner::estimator::{Access, Predicts},
+    plan::resource::Resource,
     plan::view::{CellViews, Input, Read, Residence, Wave},
 };
 
@@ -93,6 +94,8 @@ pub struct Plan {
     #[serde(rename = "stages")]
     pub(crate) layers: Vec<LayerPlan>,
     pub(crate) work: Vec<Work>,
+    /// What is held from layer to layer.
+    pub(crate) resources: Vec<Resource>,
     #[serde(flatten)]
     pub(crate) totals: Totals,
     pub(crate) peak_bytes: u64,

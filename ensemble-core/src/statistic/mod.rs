@@ -3,6 +3,7 @@
 pub(crate) mod affine;
 pub(crate) mod columns;
 pub(crate) mod gram;
+pub(crate) mod linear;
 pub(crate) mod merge_plan;
 pub(crate) mod moments;
 pub(crate) mod noise;

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    learner::model::LinearForm,
+    statistic::linear::LinearForm,
     statistic::{
         affine::{Affine, AffineShape},
         columns::{COLUMN_MOMENTS, ColumnMoments},

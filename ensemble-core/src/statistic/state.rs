@@ -142,6 +142,12 @@ pub trait Statistic: Any + Send + Sync {
         self.bytes()
     }
 
+    /// Bytes of rows and targets that the state of `nrows` rows copies, since what it goes on reading was only lent: for plan and ledger.
+    fn copied_bytes_for(&self, nrows: usize) -> u64 {
+        let _ = nrows;
+        0
+    }
+
     /// Whether sums are finite; `false` sends the engine looking for the NaN. States that sum nothing say `None`, and
     /// the engine looks at the values as they pass.
     fn is_finite(&self) -> Option<bool>;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Built, Estimator, FitContext, FittedTransform, RowsView, Heap, Ledger, MatMut, MatRef, Model, Order,
-    Registry, Result, Rows, Train, Transformer,
+    Built, Estimator, FitContext, FittedTransform, Heap, Ledger, MatMut, MatRef, Model, Order, Registry,
+    Result, Rows, RowsView, Train, Transformer,
 };
 
 /// Numbers between 0 and 1 that never change.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use ensemble_core::{
-    Estimator, FitContext, RowsView, Heap, Ledger, MatMut, MatRef, Model, Order, Record, Registry, Result,
-    Rows, Train,
+    Estimator, FitContext, Heap, Ledger, MatMut, MatRef, Model, Order, Record, Registry, Result, Rows,
+    RowsView, Train,
 };
 use smartcore::linalg::basic::matrix::DenseMatrix;
 

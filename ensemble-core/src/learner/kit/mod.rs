@@ -1,5 +1,6 @@
 //! What backends share.
 
+pub(crate) mod classes;
 pub mod distance;
 pub(crate) mod norm;
 pub(crate) mod on_stack;
