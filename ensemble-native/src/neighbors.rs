@@ -434,6 +434,10 @@ impl Statistic for NeighborStatistic {
         tree + self.copied_bytes_for(nrows)
     }
 
+    fn seal_bytes_for(&self, nrows: usize) -> u64 {
+        if self.shape == fold::Shape::Rows { 0 } else { tree::build_bytes(nrows, self.source.ncols) }
+    }
+
     fn copied_bytes_for(&self, nrows: usize) -> u64 {
         let ncols = self.source.ncols;
         let x = if self.source.table.is_none() { Shape { nrows, ncols }.bytes() } else { 0 };

@@ -155,7 +155,7 @@ impl Design {
     pub(crate) fn without_held_out(&self) -> Self {
         let cells = self.cells.iter().filter(|c| c.is_final);
         let cells = cells.map(|c| Cell { predict: AtomSet::none(), ..c.clone() }).collect();
-        Self { cells, next: 0..0, arrangement: Arrangement::InPlace, ..self.clone() }
+        Self { cells, next: 0..0, ..self.clone() }
     }
 
     /// The same cells on rows that already lie in order.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     data::{
         gather::class_number,
-        mat::{MatRef, Order, Shape},
-        table::{Scratch, Table},
+        mat::{Order, Shape},
+        table::{DenseTable, Scratch, Table},
     },
     design::{
         cell::{Cell, CellId},
@@ -105,9 +105,9 @@ impl SuperLearner {
                 job.layers[0].learners = vec![learner];
                 job.scheme = Arc::new(Fixed(alone.clone()));
                 let one = Self::from_job(job);
-                let as_is = one.fit(x, &Column(&targets))?;
+                let as_is = one.fit(x, &DenseTable::column(targets.clone()))?;
                 let altered = Altered::new(x, &targets, &held_out, one.job().scratch.as_ref())?;
-                let changed = one.fit(altered.x.as_ref(), &Column(&altered.y))?;
+                let changed = one.fit(altered.x.as_ref(), &DenseTable::column(altered.y))?;
                 let (a, b) = (as_is.transform()?, changed.transform()?);
                 for row in held_out.iter().step_by(2) {
                     let differs =
@@ -130,15 +130,6 @@ fn leak(name: &str, design: &Design, id: CellId, row: usize) -> Error {
         "it leaks: its prediction of row {row}, which is held out, changes with other held-out rows or with held-out targets"
     );
     Error::unsupported(what).in_learner(name, 0, design.held_out(id))
-}
-
-/// A column of targets, borrowed.
-struct Column<'a>(&'a [f64]);
-
-impl Table for Column<'_> {
-    fn as_mat(&self) -> MatRef<'_> {
-        MatRef::column_vector(self.0)
-    }
 }
 
 /// The table and targets with other held-out rows.

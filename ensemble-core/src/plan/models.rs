@@ -55,7 +55,10 @@ impl Lowering<'_> {
                 let train = Shape { nrows: *nrows, ..table };
                 let cost = guarded(|| Ok(cost_of(own, train, self.n_classes)))
                     .map_err(|e| e.in_declaration(&learner.name, self.at))?;
-                let shared = sum(states.iter().flatten().map(|s| s.bytes_for(*nrows)));
+                let shared = sum(states
+                    .iter()
+                    .flatten()
+                    .flat_map(|s| [s.bytes_for(*nrows), s.seal_bytes_for(*nrows)]));
                 let (peak, model) =
                     (cost.peak_bytes.saturating_sub(shared), cost.model_bytes.saturating_sub(shared));
                 if merge.is_some() {

@@ -129,6 +129,9 @@ impl Lowering<'_> {
         let state_bytes = one_state
             .saturating_mul(merges.states_alive() as u64 + depth * threads)
             .saturating_add(kept.saturating_mul(atoms.len() as u64));
+        // While states are sealed, atom by atom on all threads.
+        let sealing = sum(wanted.iter().map(|w| w.seal_bytes_for(atom_rows)));
+        let sealing = sealing.saturating_mul(threads.min(atoms.len() as u64));
 
         let mut planned = LayerPlan {
             learners: Vec::with_capacity(learners.len()),
@@ -171,7 +174,7 @@ impl Lowering<'_> {
         let cells: Vec<usize> = design.ids().map(|(id, _)| design.fit_rows(id).len()).collect();
         let models = self.models(place, &cells)?;
         let merged = base.saturating_add(models.merged);
-        let fitting = merged.saturating_add(models.merging(threads));
+        let fitting = base.saturating_add(sealing).max(merged.saturating_add(models.merging(threads)));
         self.bound.check(fitting, || {
             format!(
                 "layer {at}: fits of merging learners and their models, learner '{}' the largest",

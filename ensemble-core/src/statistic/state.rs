@@ -142,6 +142,12 @@ pub trait Statistic: Any + Send + Sync {
         self.bytes()
     }
 
+    /// Bytes that [`Statistic::seal`] takes beside the state of `nrows` rows, and gives back.
+    fn seal_bytes_for(&self, nrows: usize) -> u64 {
+        let _ = nrows;
+        0
+    }
+
     /// Bytes of rows and targets that the state of `nrows` rows copies, since what it goes on reading was only lent: for plan and ledger.
     fn copied_bytes_for(&self, nrows: usize) -> u64 {
         let _ = nrows;
