@@ -65,7 +65,7 @@ pub use ensemble_core::{
     FittedTransform, Friedman1, GREATEST, GatherFor, GivenFolds, GroupKFold, Heap, KFold, KeptRows, Kind,
     Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
     MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
-    Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,
+    NoSplit, Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,
     PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows, RowsView, Scheme, Scores,
     Scratch, ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics,
     StratifiedKFold, SuperLearner, Table, TableOpener, TableReference, Totals, Train, Transformer,

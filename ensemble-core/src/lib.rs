@@ -35,7 +35,8 @@ pub use design::{
     layout::Design,
     scheme::{DesignFacts, Scheme},
     schemes::{
-        blend::Blend, given::GivenFolds, group::GroupKFold, kfold::KFold, stratified::StratifiedKFold,
+        blend::Blend, given::GivenFolds, group::GroupKFold, kfold::KFold, none::NoSplit,
+        stratified::StratifiedKFold,
     },
 };
 pub use ensemble::{

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::{
     design::layout::Design,
     error::{Error, Result},
@@ -49,5 +51,16 @@ pub trait Scheme: fmt::Debug + Send + Sync {
             return Err(Error::unsupported("the scheme does not say how the rows that are left are split"));
         }
         Ok(below.in_place())
+    }
+
+    /// Name and parameters, for plans and reports: `{"name": "kfold", "n_splits": 5, ..}`. The default is a name alone, that of `Debug`.
+    fn spec(&self) -> Value {
+        json!({ "name": format!("{self:?}") })
+    }
+
+    /// Whether folds are cut where the rows lie, whatever they hold: a target that trends along the rows is then told by a note. The
+    /// default is false.
+    fn follows_row_order(&self) -> bool {
+        false
     }
 }

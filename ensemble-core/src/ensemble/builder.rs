@@ -74,6 +74,13 @@ impl SuperLearner {
         &self.job
     }
 
+    /// Split rows by another scheme.
+    #[must_use]
+    pub fn scheme(mut self, scheme: Arc<dyn Scheme>) -> Self {
+        self.job.scheme = scheme;
+        self
+    }
+
     /// With a layer, on top of those before.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {

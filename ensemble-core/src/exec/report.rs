@@ -46,6 +46,10 @@ pub struct Report {
     pub columns: usize,
     /// Rows held out by each fold.
     pub fold_sizes: Vec<usize>,
+    /// How the first layer's rows were split, in words.
+    pub folds_text: String,
+    /// Name and parameters of what split them.
+    pub scheme: serde_json::Value,
     /// Labels of the target's classes, when a learner classifies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Label>>,

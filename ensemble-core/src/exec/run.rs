@@ -101,7 +101,11 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
     let mut below: Option<Below<'_>> = None;
     let mut fitted = Vec::with_capacity(layers.len());
     let mut reports = Vec::new();
-    let mut notes = classes.map_or(Vec::new(), |classes| Note::on_classes(classes, target, first.atoms()));
+    let mut notes = match classes {
+        Some(classes) => Note::on_classes(classes, target, first),
+        None if job.scheme.follows_row_order() => Note::on_trend(target, first).into_iter().collect(),
+        None => Vec::new(),
+    };
     let mut out_of_fold = None;
     let mut first_source = Some(Arc::new(source));
     for (at, learners) in layers.iter().enumerate() {
@@ -174,6 +178,8 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
         rows: plan.rows,
         columns: plan.columns,
         fold_sizes: plan.fold_sizes.clone(),
+        folds_text: plan.folds_text.clone(),
+        scheme: plan.scheme.clone(),
         classes: plan.classes.as_ref().map(|c| c.labels().into()),
         threads: rayon::current_num_threads(),
         wall_seconds: start.elapsed().as_secs_f64(),

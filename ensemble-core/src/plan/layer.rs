@@ -84,6 +84,8 @@ pub struct Plan {
     pub(crate) table: String,
     pub(crate) fold_sizes: Vec<usize>,
     pub(crate) folds_text: String,
+    /// Name and parameters of the scheme.
+    pub(crate) scheme: serde_json::Value,
     /// Whether rows are written once in another order.
     pub(crate) arranged: bool,
     /// The target's classes, when a learner classifies.

@@ -90,7 +90,15 @@ fn designs(job: &Job, x: &dyn Table, y: &dyn Table, classes: Option<&Classes>) -
         }
         nrows = design.predicted_rows().len();
         if !is_last && nrows == 0 {
-            return Err(Error::unsupported(format!("the scheme predicts no rows for layer {}", at + 1)));
+            return Err(Error::unsupported(format!(
+                "the scheme holds no rows out, so that layer {} has no predictions to learn from; leave it out, or split the rows",
+                at + 1
+            )));
+        }
+        if at == 0 && nrows == 0 && job.out_of_fold {
+            return Err(Error::unsupported(
+                "the scheme holds no rows out, so that there are no out-of-fold predictions to keep; split the rows",
+            ));
         }
         designs.push(Arc::new(design));
     }
@@ -230,6 +238,7 @@ fn plan_within(job: &Job, x: &dyn Table, y: &dyn Table, facts: &Facts, bound: Bo
         table: x.describe(),
         fold_sizes: first.predicted_sizes(),
         folds_text: first.describe().to_owned(),
+        scheme: guarded(|| Ok(job.scheme.spec()))?,
         arranged: arranged.is_some(),
         classes: facts.classes.clone(),
         n_classes,

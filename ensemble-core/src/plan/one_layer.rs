@@ -65,7 +65,7 @@ impl Lowering<'_> {
     ) -> Result<(LayerPlan, Needs)> {
         let Self { job, at, learners, design, .. } = self;
         let at = *at;
-        let holds_out = job.holds_out(at, self.n_layers);
+        let holds_out = job.holds_out(at, self.n_layers) && !design.predicted_rows().is_empty();
         let by_rows = |l: &&Learner| l.estimator.as_merge().is_none();
         let cx = place.context(self.n_classes);
         let smallest = design.ids().map(|(id, _)| design.fit_rows(id).len()).min().unwrap_or(0);

@@ -1,5 +1,7 @@
 //! One split: fitted on the first rows, the last ones predicted for the layer above.
 
+use serde_json::{Value, json};
+
 use crate::{
     design::{
         arrangement::Arrangement,
@@ -8,7 +10,7 @@ use crate::{
         layout::Design,
         scheme::{DesignFacts, Scheme},
     },
-    error::{ErrorKind, Result},
+    error::{Error, Result},
 };
 
 /// Learners are fitted on the first rows and predict the last ones, which are all that the layer above learns from: one fit for the
@@ -43,13 +45,18 @@ impl Blend {
 
     fn split(&self, facts: &DesignFacts<'_>) -> Result<Design> {
         let n = facts.nrows;
-        let fail = |reason: String| Err(ErrorKind::Folds { n_folds: 1, nrows: n, reason }.into());
         if !(self.test_size > 0.0 && self.test_size < 1.0) {
-            return fail(format!("test_size is a share of the rows between 0 and 1, not {}", self.test_size));
+            let want = "a share of the rows above 0 and below 1";
+            return Err(Error::parameter("blend", "test_size", self.test_size, want));
         }
         let test = (self.test_size * n as f64).floor() as usize;
         if test == 0 || test == n {
-            return fail(format!("test_size = {} leaves {test} rows to predict; take more", self.test_size));
+            let what = format!(
+                "blend: test_size = {} of {n} rows leaves {test} to predict and {} to fit on; choose another share",
+                self.test_size,
+                n - test
+            );
+            return Err(Error::unsupported(what));
         }
         let (head, tail) = (AtomSet::run(0..1), AtomSet::run(1..2));
         let first = Cell::held_out(head, tail);
@@ -71,5 +78,9 @@ impl Scheme for Blend {
 
     fn design_above(&self, _: &Design, facts: &DesignFacts<'_>) -> Result<Design> {
         self.split(facts)
+    }
+
+    fn spec(&self) -> Value {
+        json!({ "name": "blend", "test_size": self.test_size, "refit": self.refit })
     }
 }

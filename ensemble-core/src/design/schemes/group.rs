@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::{
     design::{
         layout::Design,
@@ -14,7 +16,8 @@ use crate::{
 /// K folds such that the rows of a group are all in one of them, with sizes as equal as groups allow: scikit-learn's `GroupKFold`. With
 /// [`GroupKFold::stratified`] the classes' shares are kept as well as groups allow: its `StratifiedGroupKFold`.
 ///
-/// Four bytes a row. The table is written once in fold order, unless its rows lie so.
+/// Of groups with equally many rows the last number comes first, as with scikit-learn where its sort keeps their order. Four bytes a row.
+/// The table is written once in fold order, unless its rows lie so.
 #[derive(Clone)]
 pub struct GroupKFold {
     n_folds: usize,
@@ -42,7 +45,9 @@ impl GroupKFold {
             return fail("at least 2 folds are needed, one to hold out and one to fit on".into());
         }
         if n_groups < n_folds {
-            return fail(format!("there are only {n_groups} groups, each of which is in one fold"));
+            let groups =
+                if n_groups == 1 { "is only 1 group" } else { &format!("are only {n_groups} groups") };
+            return fail(format!("there {groups}, and each is in one fold as a whole"));
         }
         Ok(Self { n_folds, groups: groups.into(), n_groups, stratified: false })
     }
@@ -145,6 +150,13 @@ impl Scheme for GroupKFold {
         };
         let parts: Vec<u32> = self.groups.iter().map(|group| folds[*group as usize]).collect();
         design_by_fold(&parts, None, &format!("{} groups kept whole", self.n_groups))
+    }
+
+    fn spec(&self) -> Value {
+        json!({
+            "name": "group", "n_splits": self.n_folds, "stratified": self.stratified,
+            "n_groups": self.n_groups,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! K folds as ranges of rows; for learners that take one matrix, sized so that pages can be put side by side.
 
+use serde_json::{Value, json};
+
 use crate::{
     design::{
         arrangement::{Arrangement, check_rows},
@@ -155,6 +157,22 @@ impl Scheme for KFold {
         let text = describe_folds(&bounds, &reason);
         let cells = k_cells(bounds.len() - 1);
         Design::new(arrangement, Atoms::new(bounds)?, cells, text)
+    }
+
+    fn spec(&self) -> Value {
+        let sizing = match self.sizing {
+            Sizing::Automatic => "automatic",
+            Sizing::Exact => "exact",
+            Sizing::PageAligned => "page_aligned",
+        };
+        json!({
+            "name": "kfold", "n_splits": self.n_folds, "sizing": sizing,
+            "shuffle": self.shuffle.is_some(), "random_state": self.shuffle,
+        })
+    }
+
+    fn follows_row_order(&self) -> bool {
+        self.shuffle.is_none()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Folds with the classes' shares.
 
+use serde_json::{Value, json};
+
 use crate::{
     design::{
         arrangement::check_rows,
@@ -98,6 +100,13 @@ impl Scheme for StratifiedKFold {
             None => (0..n).for_each(&mut deal),
         }
         design_by_fold(&parts, order.as_deref(), "each with the classes' shares")
+    }
+
+    fn spec(&self) -> Value {
+        json!({
+            "name": "stratified", "n_splits": self.n_folds,
+            "shuffle": self.shuffle.is_some(), "random_state": self.shuffle,
+        })
     }
 }
 
