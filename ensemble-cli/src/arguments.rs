@@ -130,16 +130,30 @@ pub(crate) struct Fit {
     /// The meta-learner. Default with several learners, none a classifier: native.nnls.
     #[arg(long, value_name = "PIPELINE")]
     pub(crate) meta: Option<String>,
-    /// Number of folds [default: 5].
+    /// How rows are split: kfold:n_splits=5 | stratified:n_splits=5, which holds classes in their shares |
+    /// group:n_splits=5[,stratified=true], which keeps groups whole | given, by --fold-column | blend:test_size=0.3[,refit=false],
+    /// which fits on the first rows and predicts the last | none, one fit on all rows without scores. Default: given or group where
+    /// --fold-column or --groups is there, else stratified where a learner classifies, else kfold.
+    #[arg(long, value_name = "SCHEME")]
+    pub(crate) scheme: Option<String>,
+    /// Every row's fold, a whole number, for the scheme given: an .npy file, or a column of the table, which is not learned from.
+    /// Rows of fold -1 are never held out.
+    #[arg(long, value_name = "f.npy|COLUMN")]
+    pub(crate) fold_column: Option<String>,
+    /// Every row's group, a whole number or in CSV a word, for the scheme group: an .npy file, or a column of the table, which is
+    /// not learned from.
+    #[arg(long, value_name = "g.npy|COLUMN")]
+    pub(crate) groups: Option<String>,
+    /// Number of folds of the schemes kfold, stratified and group [default: 5].
     #[arg(long, value_name = "K")]
     pub(crate) folds: Option<usize>,
-    /// Fold sizes as scikit-learn's KFold gives them, also for learners that take one matrix.
+    /// Folds of consecutive rows, of the sizes that scikit-learn's KFold gives, also for learners that take one matrix or classify.
     #[arg(long, conflicts_with = "page_folds")]
     pub(crate) exact_folds: bool,
-    /// Fold boundaries at multiples of 512 rows, whole pages of 4 KiB, however far they move.
+    /// Folds of consecutive rows with boundaries at multiples of 512 rows, whole pages of 4 KiB, however far they move.
     #[arg(long)]
     pub(crate) page_folds: bool,
-    /// Folds of rows in random order: the table is written once in fold order to a temporary file.
+    /// Folds of rows in random order, of kfold and stratified: the table is written once in fold order to a temporary file.
     #[arg(long)]
     pub(crate) shuffle: bool,
     /// Seed of the shuffle and of learners that draw [default: 0].
@@ -151,7 +165,7 @@ pub(crate) struct Fit {
     /// Bytes the fit may hold at once, as in 256MiB.
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory_budget: Option<String>,
-    /// Folds, layers, cases and meta-learner from a TOML file; options on the command line win, and learners are added.
+    /// Scheme, folds, layers, cases and meta-learner from a TOML file; options on the command line win, and learners are added.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) spec: Option<PathBuf>,
     /// Write the fitted ensemble here.
@@ -160,7 +174,8 @@ pub(crate) struct Fit {
     /// In the model file, name rows that neighbour models keep by file instead of copying them. The table must stay as it is.
     #[arg(long, requires = "model")]
     pub(crate) by_reference: bool,
-    /// Write the first layer's out-of-fold predictions here, rows x learners.
+    /// Write the first layer's out-of-fold predictions here, rows x learners: row i is the table's row i, NaN where it is never held
+    /// out.
     #[arg(long, value_name = "OUT.npy")]
     pub(crate) oof: Option<PathBuf>,
     /// Do not cross-validate the meta-learner.

@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use ensemble::{
-    Bytes, Classes, Error, ErrorKind, FittedEnsemble, Label, LearnerReport, Report, Result, Table,
-    file::WholeFile, memmap::SpillDir, quoted, registry, start_threads,
+    Bytes, Classes, Error, FittedEnsemble, Label, LearnerReport, Report, Result, Table, file::WholeFile,
+    memmap::SpillDir, quoted, registry, start_threads,
 };
 use serde_json::{Value, json};
 
@@ -56,6 +56,7 @@ impl Question {
         let mut others = vec![a.source.table.as_path()];
         // Any other target is a column, whatever files are called.
         others.extend(Some(self.target.as_str()).filter(|t| input::is_file(t)).map(Path::new));
+        others.extend(self.asked.split.file());
         others.extend(a.spec.as_deref());
         let mut done = Vec::new();
         for out in a.model.iter().chain(&a.oof) {
@@ -68,8 +69,10 @@ impl Question {
     /// Refuse `--by-reference` where the rows that models keep are in no file that stays.
     fn check_reference(&self, a: &Fit) -> Result<()> {
         let table = a.source.table.as_path();
-        let columns =
-            !input::is_file(&self.target) || !a.source.drop.is_empty() || !self.spec.drop.is_empty();
+        let split = &self.asked.split;
+        let columns = !input::is_file(&self.target)
+            || split.aside().is_some_and(|aside| !input::is_file(aside.column))
+            || !(a.source.drop.is_empty() && self.spec.drop.is_empty() && split.unused.is_empty());
         let why = if output::ends_in(table, "csv") {
             "CSV is read through a temporary file"
         } else if columns {
@@ -91,7 +94,9 @@ impl Question {
     fn open(self, a: &Fit) -> Result<(Asked, Input)> {
         let Self { mut asked, spec, target } = self;
         let classifies = asked.learner.classifies();
-        let input = input::open_to_fit(&a.source, &target, classifies, &spec)?;
+        let input = input::open_to_fit(&a.source, &target, classifies, &asked.split, &spec)?;
+        let scheme = asked.split.scheme(input.beside.as_ref()).map_err(|e| asked.split.advise(e))?;
+        asked.learner = asked.learner.scheme(scheme);
         if let Some(classes) = &input.classes {
             asked.learner = asked.learner.classes(classes.clone());
         }
@@ -107,6 +112,15 @@ impl Question {
         }
         let spill = SpillDir::new(import::spill_folder(a.source.spill_dir.as_ref())?);
         asked.learner = asked.learner.scratch(Arc::new(spill));
+        if a.by_reference {
+            let plan = asked.learner.plan(&input.x, self::target(&input)?);
+            if plan.map_err(|e| asked.split.advise(e))?.design().arrangement().order().is_some() {
+                return Err(Error::format(
+                    &a.source.table,
+                    "rows are written in fold order to a temporary file, which a saved model cannot name; leave --by-reference out, and the model holds its rows, or take folds that follow the rows with --scheme kfold",
+                ));
+            }
+        }
         Ok((asked, input))
     }
 }
@@ -115,18 +129,10 @@ fn target(input: &Input) -> Result<&ensemble::memmap::MappedTable> {
     input.y.as_ref().ok_or_else(|| Error::unsupported("no target is given"))
 }
 
-/// The same error, with the option that mends it.
-fn advise(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Folds { .. } => Error::unsupported(format!("{error}; choose another number with --folds")),
-        _ => error,
-    }
-}
-
 /// Say what a fit would do.
 pub(crate) fn plan(a: &Fit) -> Result<()> {
     let (asked, input) = Question::new(a)?.open(a)?;
-    let plan = asked.learner.plan(&input.x, target(&input)?).map_err(advise)?;
+    let plan = asked.learner.plan(&input.x, target(&input)?).map_err(|e| asked.split.advise(e))?;
     if a.json {
         let mut value = serde_json::to_value(&plan).map_err(|e| Error::unsupported(e.to_string()))?;
         value["imported_bytes"] = input.imported_bytes.into();
@@ -154,7 +160,7 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     let learner = asked.learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
     let fitted = learner.fit(&input.x, target(&input)?);
     bar.finish();
-    let mut fitted = fitted.map_err(advise)?;
+    let mut fitted = fitted.map_err(|e| asked.split.advise(e))?;
     if input.named {
         fitted.set_feature_names(input.names.clone())?;
     }
@@ -235,12 +241,8 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
     }
     let t = &report.totals;
     text += &format!(
-        "\n{} rows x {} columns, {} folds, {} threads: {:.3} s\n",
-        report.rows,
-        report.columns,
-        report.fold_sizes.len(),
-        report.threads,
-        report.wall_seconds
+        "\n{} rows x {} columns, {} threads: {:.3} s\n{}\n",
+        report.rows, report.columns, report.threads, report.wall_seconds, report.folds_text
     );
     text += &format!(
         "passes over the data {}, gathered {}, copied at junctions {}, spilled {}, imported {}, prediction columns {}",

@@ -4,6 +4,7 @@
 //! nobody else can read them and nothing is left behind, whatever ends the process.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
@@ -25,6 +26,7 @@ enum Role {
     Number,
     Category(HashMap<String, f64>),
     Target(Box<Role>),
+    Aside(Box<Role>),
     Dropped,
 }
 
@@ -34,10 +36,91 @@ impl Role {
     }
 }
 
+/// A column that says where rows belong: neither learned from nor predicted.
+#[derive(Clone, Copy)]
+pub(crate) struct Aside<'a> {
+    /// A file, or a column of the table.
+    pub(crate) column: &'a str,
+    /// What it says of a row: its `fold`, or its `group`.
+    pub(crate) what: &'static str,
+    /// Whether it may hold words, which are numbered in alphabetical order.
+    pub(crate) words: bool,
+}
+
+/// The values of such a column, row by row: 8 bytes a row.
+pub(crate) struct Beside {
+    table: MappedTable,
+    /// Words by the numbers that they have in the table.
+    words: Vec<String>,
+}
+
+/// A word by its number, told from all numbers of cells, which are finite.
+fn word_code(number: usize) -> f64 {
+    f64::from_bits(f64::NAN.to_bits() + 1 + number as u64)
+}
+
+fn coded_word(value: f64) -> Option<usize> {
+    value.is_nan().then(|| (value.to_bits() - f64::NAN.to_bits()) as usize - 1)
+}
+
+impl Beside {
+    /// A file of one value per row, all numbers.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Ok(Self { table: MappedTable::open_npy(path)?, words: Vec::new() })
+    }
+
+    /// The same under another name in messages.
+    pub(crate) fn renamed(self, name: String) -> Self {
+        Self { table: self.table.renamed(name), ..self }
+    }
+
+    /// What errors call it.
+    pub(crate) fn name(&self) -> String {
+        self.table.describe()
+    }
+
+    /// That it has one value for each of the rows of another table.
+    pub(crate) fn check_shape(&self, rows: &dyn Table) -> Result<()> {
+        let (mat, name) = (self.table.as_mat(), quoted(self.name()));
+        if mat.ncols() != 1 {
+            return Err(Error::shape(format!("columns of {name}"), 1, mat.ncols()));
+        }
+        let what = || format!("rows of {name}, to match {}", quoted(rows.describe()));
+        let want = rows.as_mat().nrows();
+        if mat.nrows() == want { Ok(()) } else { Err(Error::shape(what(), want, mat.nrows())) }
+    }
+
+    /// The values as numbers: as they are, or, when words are among them, all numbered in the alphabetical order of their texts.
+    pub(crate) fn values(&self) -> Result<Cow<'_, [f64]>> {
+        let values = self.table.as_mat().column(0);
+        let values =
+            values.ok_or_else(|| Error::format(self.name(), "is no column of neighbouring values"))?;
+        let values = if self.words.is_empty() { Cow::Borrowed(values) } else { self.numbered(values).into() };
+        self.table.check_unchanged()?;
+        Ok(values)
+    }
+
+    fn numbered(&self, values: &[f64]) -> Vec<f64> {
+        // Numbers among words are words too.
+        let text = |bits: u64| match coded_word(f64::from_bits(bits)) {
+            Some(word) => self.words[word].clone(),
+            None => f64::from_bits(bits).to_string(),
+        };
+        let kinds: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
+        let mut texts: Vec<String> = kinds.iter().map(|bits| text(*bits)).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let place = |bits: u64| texts.binary_search(&text(bits)).unwrap_or_default() as f64;
+        let numbers: HashMap<u64, f64> = kinds.iter().map(|bits| (*bits, place(*bits))).collect();
+        values.iter().map(|value| numbers[&value.to_bits()]).collect()
+    }
+}
+
 /// An imported table.
 pub(crate) struct Imported {
     pub(crate) x: MappedTable,
     pub(crate) y: Option<MappedTable>,
+    pub(crate) beside: Option<Beside>,
     /// Bytes written.
     pub(crate) bytes: u64,
     pub(crate) names: Vec<String>,
@@ -53,6 +136,8 @@ pub(crate) struct Columns<'a> {
     pub(crate) target: Option<&'a str>,
     /// Classes of a target of words, in order.
     pub(crate) classes: Option<&'a [String]>,
+    /// A column beside x and the target.
+    pub(crate) aside: Option<Aside<'a>>,
     /// The columns a model was fitted on, in its order: these are taken by name, and any others left out.
     pub(crate) wanted: Option<&'a [String]>,
     /// Whether the first line of CSV names the columns; where nobody says, a first line of numbers is refused.
@@ -105,7 +190,7 @@ impl<'a> Names<'a> {
         let number = wanted.parse().ok().filter(|at| *at < self.names.len());
         number.ok_or_else(|| {
             let file = match Path::new(wanted).is_file() {
-                true => " (there is a file of this name, and a target's file must end in .npy)",
+                true => " (there is a file of this name, and a file beside the table must end in .npy)",
                 false => "",
             };
             let what = format!(
@@ -155,6 +240,21 @@ impl Columns<'_> {
             }
             roles[at] = Role::Target(Box::new(self.classes.map_or(role, codes)));
         }
+        if let Some(aside) = self.aside {
+            let at = names.find(aside.column)?;
+            let role = std::mem::replace(&mut roles[at], Role::Dropped);
+            let other = match role {
+                Role::Dropped => Some("dropped"),
+                Role::Target(_) => Some("the target"),
+                _ => None,
+            };
+            if let Some(other) = other {
+                let column = quoted(aside.column);
+                let what = format!("column '{column}' is both {other} and every row's {}", aside.what);
+                return Err(Error::format(names.path, what));
+            }
+            roles[at] = Role::Aside(Box::new(role));
+        }
         if let Some(wanted) = wanted {
             for name in self.wanted.unwrap_or_default() {
                 if names.named(name)?.is_none() {
@@ -203,31 +303,58 @@ const ROWS_BETWEEN_CHECKS: u64 = 1 << 16;
 struct Sink {
     x: NpyWriter,
     y: Option<NpyWriter>,
+    beside: Option<NpyWriter>,
     row: Vec<f64>,
 }
 
 impl Sink {
-    fn new(spill: &Path, ncols: usize, with_target: bool) -> Result<Self> {
+    fn new(spill: &Path, ncols: usize, columns: &Columns<'_>) -> Result<Self> {
         let x = NpyWriter::create_nameless(spill, ncols)?;
-        let y = with_target.then(|| NpyWriter::create_nameless(spill, 1)).transpose()?;
-        Ok(Self { x, y, row: Vec::with_capacity(ncols) })
+        let column = |wanted: bool| wanted.then(|| NpyWriter::create_nameless(spill, 1)).transpose();
+        let (y, beside) = (column(columns.target.is_some())?, column(columns.aside.is_some())?);
+        Ok(Self { x, y, beside, row: Vec::with_capacity(ncols) })
     }
 
-    /// Write the row that `row` holds, and its target.
-    fn push(&mut self, target: Option<f64>) -> Result<()> {
+    /// Write the row that `row` holds, its target and the value beside it.
+    fn push(&mut self, target: Option<f64>, beside: Option<f64>) -> Result<()> {
         self.x.write_rows(&self.row)?;
         self.row.clear();
-        match (&mut self.y, target) {
-            (Some(y), Some(value)) => y.write_rows(&[value]),
-            _ => Ok(()),
+        for (column, value) in [(&mut self.y, target), (&mut self.beside, beside)] {
+            if let (Some(column), Some(value)) = (column, value) {
+                column.write_rows(&[value])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, names: Vec<String>, categories: Categories, words: Words) -> Result<Imported> {
+        let x = self.x.into_table()?;
+        let y = self.y.map(NpyWriter::into_table).transpose()?;
+        let beside = self.beside.map(NpyWriter::into_table).transpose()?;
+        let tables = [Some(&x), y.as_ref(), beside.as_ref()].into_iter().flatten();
+        let bytes = tables.map(|table| table.as_mat().shape().bytes()).sum();
+        let beside = beside.map(|table| Beside { table, words: words.in_order() });
+        Ok(Imported { x, y, beside, bytes, names, categories })
+    }
+}
+
+/// Words that were met so far, and their numbers.
+#[derive(Default)]
+struct Words(HashMap<String, usize>);
+
+impl Words {
+    fn number(&mut self, word: &str) -> usize {
+        let next = self.0.len();
+        match self.0.get(word) {
+            Some(number) => *number,
+            None => *self.0.entry(word.to_owned()).or_insert(next),
         }
     }
 
-    fn finish(self, names: Vec<String>, categories: Categories) -> Result<Imported> {
-        let x = self.x.into_table()?;
-        let y = self.y.map(NpyWriter::into_table).transpose()?;
-        let bytes = x.as_mat().shape().bytes() + y.as_ref().map_or(0, |y| y.as_mat().shape().bytes());
-        Ok(Imported { x, y, bytes, names, categories })
+    fn in_order(self) -> Vec<String> {
+        let mut words: Vec<(String, usize)> = self.0.into_iter().collect();
+        words.sort_unstable_by_key(|(_, number)| *number);
+        words.into_iter().map(|(word, _)| word).collect()
     }
 }
 
@@ -291,19 +418,22 @@ fn import(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Result<Import
             text.check_name(at)?;
         }
     }
-    let mut sink = Sink::new(spill, kept.len(), columns.target.is_some())?;
-    let mut rows = 0u64;
+    let mut sink = Sink::new(spill, kept.len(), columns)?;
+    let (mut rows, mut words) = (0u64, Words::default());
     while text.advance()? {
-        let mut target = None;
+        let (mut target, mut beside) = (None, None);
         sink.row.resize(kept.len(), 0.0);
         for (at, (role, place)) in roles.iter().zip(&places).enumerate() {
             match (role, place) {
                 (Role::Target(role), _) => target = Some(value(&text, at, role, true)?),
+                (Role::Aside(role), _) => {
+                    beside = columns.aside.map(|a| place_of(&text, at, role, a, &mut words)).transpose()?;
+                }
                 (role, Some(place)) => sink.row[*place] = value(&text, at, role, false)?,
                 (_, None) => {}
             }
         }
-        sink.push(target)?;
+        sink.push(target, beside)?;
         rows += 1;
         if rows.is_multiple_of(ROWS_BETWEEN_CHECKS) {
             file.check_unchanged()?;
@@ -313,7 +443,27 @@ fn import(file: &TextFile, columns: &Columns<'_>, spill: &Path) -> Result<Import
         return Err(Error::format(path, "has a header and no rows"));
     }
     let categories = columns.categories(&by_name, &kept)?;
-    sink.finish(kept, categories)
+    sink.finish(kept, categories, words)
+}
+
+/// Where the row at hand belongs: a number, or a word by its number.
+fn place_of(text: &Text<'_>, at: usize, role: &Role, aside: Aside<'_>, words: &mut Words) -> Result<f64> {
+    if matches!(role, Role::Category(_)) {
+        return value(text, at, role, false);
+    }
+    let (cell, what) = (text::trim(text.cell(at)), aside.what);
+    let bad = |why: String| Err(text.bad_cell(at, &why));
+    if text::is_missing_word(cell) {
+        return bad(format!(
+            "is a missing value, and every row needs a {what}; fill it, or drop such rows first"
+        ));
+    }
+    match (fast_float2::parse::<f64, _>(cell), std::str::from_utf8(cell)) {
+        (Ok(number), _) if number.is_finite() && (aside.words || number.fract() == 0.0) => Ok(number),
+        (_, Ok(word)) if aside.words => Ok(word_code(words.number(word))),
+        (_, Err(_)) => bad("is not UTF-8; write the file again with that encoding".into()),
+        _ => bad(format!("is no whole number, and a {what} is one")),
+    }
 }
 
 /// The number that a cell of the row at hand stands for.
@@ -358,23 +508,24 @@ pub(crate) fn split(
     let roles = columns.roles(&Names::new(path, &names))?;
     let kept: Vec<String> =
         names.iter().zip(&roles).filter(|(_, r)| matches!(r, Role::Number)).map(|(n, _)| n.clone()).collect();
-    let mut sink = Sink::new(spill, kept.len(), columns.target.is_some())?;
+    let mut sink = Sink::new(spill, kept.len(), columns)?;
     let mut values = vec![0.0; mat.ncols()];
     for row in 0..mat.nrows() {
         mat.copy_row_into(row, &mut values);
-        let mut target = None;
+        let (mut target, mut beside) = (None, None);
         for (value, role) in values.iter().zip(&roles) {
             match role {
                 Role::Dropped => {}
                 Role::Target(_) => target = Some(*value),
+                Role::Aside(_) => beside = Some(*value),
                 _ => sink.row.push(*value),
             }
         }
-        sink.push(target)?;
+        sink.push(target, beside)?;
     }
     table.check_unchanged()?;
     let categories = Categories { columns: vec![None; kept.len()], target: None };
-    sink.finish(kept, categories)
+    sink.finish(kept, categories, Words::default())
 }
 
 /// Write a matrix to a file as .npy.

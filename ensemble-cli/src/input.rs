@@ -8,8 +8,9 @@ use ensemble::{
 
 use crate::{
     arguments::{Header, Source},
-    import::{self, Columns},
+    import::{self, Aside, Beside, Columns},
     output,
+    scheme::Split,
     spec::Spec,
     text,
     text_file::TextFile,
@@ -19,6 +20,8 @@ use crate::{
 pub(crate) struct Input {
     pub(crate) x: MappedTable,
     pub(crate) y: Option<MappedTable>,
+    /// Folds or groups of the rows, when they are asked for.
+    pub(crate) beside: Option<Beside>,
     /// Bytes that an import wrote to temporary files.
     pub(crate) imported_bytes: u64,
     /// Names of the columns of x; numbers where the file has none.
@@ -102,9 +105,22 @@ fn layout(source: &Source) -> Result<Layout> {
     Err(Error::format(path, what))
 }
 
-/// Whether a target is a file of its own.
-pub(crate) fn is_file(target: &str) -> bool {
-    output::ends_in(Path::new(target), "npy")
+/// Whether a target, or what stands beside it, is a file of its own.
+pub(crate) fn is_file(column: &str) -> bool {
+    output::ends_in(Path::new(column), "npy")
+}
+
+/// What columns of a table are, beside those that are learned from.
+#[derive(Clone, Copy, Default)]
+struct Roles<'a> {
+    target: Option<&'a str>,
+    /// Classes of a target of words.
+    classes: Option<&'a [String]>,
+    aside: Option<Aside<'a>>,
+    /// Left out as those are that the user drops.
+    unused: &'a [String],
+    /// What a model was fitted on.
+    wanted: Option<&'a [String]>,
 }
 
 fn raw_shape(text: &str) -> Result<(usize, usize)> {
@@ -177,13 +193,14 @@ pub(crate) fn open_to_predict(
             columns.filter_map(|(at, c)| Some((name(at), c.clone()?))).collect()
         }
     };
-    open_columns(&source, Some(&text), None, None, &ordinal, spec, model.feature_names())
+    let roles = Roles { wanted: model.feature_names(), ..Roles::default() };
+    open_columns(&source, Some(&text), &roles, &ordinal, spec)
 }
 
 /// Open a table as it is.
 pub(crate) fn open(source: &Source, spec: &Spec) -> Result<Input> {
     let text = text_file(source)?;
-    open_columns(source, text.as_ref(), None, None, &ordinals(source, spec)?, spec, None)
+    open_columns(source, text.as_ref(), &Roles::default(), &ordinals(source, spec)?, spec)
 }
 
 /// The categories that file and options name.
@@ -195,8 +212,15 @@ fn ordinals(source: &Source, spec: &Spec) -> Result<Vec<(String, Vec<String>)>> 
     Ok(all)
 }
 
-/// Open a table and what is to be predicted. A target of words is numbered, in alphabetical order, for learners that classify.
-pub(crate) fn open_to_fit(source: &Source, target: &str, classifies: bool, spec: &Spec) -> Result<Input> {
+/// Open a table, what is to be predicted, and what its scheme needs of every row. A target of words is numbered, in alphabetical order,
+/// for learners that classify.
+pub(crate) fn open_to_fit(
+    source: &Source,
+    target: &str,
+    classifies: bool,
+    split: &Split,
+    spec: &Spec,
+) -> Result<Input> {
     let ordinal = ordinals(source, spec)?;
     let listed = ordinal.iter().any(|(column, _)| column == target);
     let text = text_file(source)?;
@@ -210,7 +234,17 @@ pub(crate) fn open_to_fit(source: &Source, target: &str, classifies: bool, spec:
         Some(words) => Some(Classes::new(words.iter().cloned().map(Label::Text))?),
         None => None,
     };
-    let input = open_columns(source, text.as_ref(), Some(target), words.as_deref(), &ordinal, spec, None)?;
+    let roles = Roles {
+        target: Some(target),
+        classes: words.as_deref(),
+        aside: split.aside(),
+        unused: &split.unused,
+        wanted: None,
+    };
+    let input = open_columns(source, text.as_ref(), &roles, &ordinal, spec)?;
+    if let Some(beside) = &input.beside {
+        beside.check_shape(&input.x)?;
+    }
     Ok(Input { classes, ..input })
 }
 
@@ -221,27 +255,28 @@ fn header(source: &Source, spec: &Spec) -> Option<bool> {
 fn open_columns(
     source: &Source,
     text: Option<&TextFile>,
-    target: Option<&str>,
-    classes: Option<&[String]>,
+    roles: &Roles<'_>,
     ordinal: &[(String, Vec<String>)],
     spec: &Spec,
-    wanted: Option<&[String]>,
 ) -> Result<Input> {
     let path = source.table.as_path();
     let mut drop: Vec<String> = spec.drop.clone();
-    drop.extend(source.drop.iter().cloned());
+    drop.extend(source.drop.iter().chain(roles.unused).cloned());
     // A target that is a file is opened; any other is a column of the table.
-    let target_file = target.filter(|t| is_file(t)).map(Path::new);
+    let target_file = roles.target.filter(|t| is_file(t)).map(Path::new);
+    let file_beside = roles.aside.map(|a| a.column).filter(|column| is_file(column)).map(Path::new);
     let columns = Columns {
         drop: &drop,
         ordinal,
-        target: if target_file.is_some() { None } else { target },
-        classes,
-        wanted,
+        target: if target_file.is_some() { None } else { roles.target },
+        classes: roles.classes,
+        aside: if file_beside.is_some() { None } else { roles.aside },
+        wanted: roles.wanted,
         header: header(source, spec),
     };
     let spill = import::spill_folder(source.spill_dir.as_ref())?;
     let y_file = target_file.map(MappedTable::open_npy).transpose()?;
+    let beside = file_beside.map(Beside::open).transpose()?;
     let named = text.is_some();
     let imported = match text {
         Some(text) => import::csv(text, &columns, &spill)?,
@@ -253,11 +288,12 @@ fn open_columns(
                 }
                 None => MappedTable::open_npy(path)?,
             };
-            if columns.target.is_none() && drop.is_empty() && ordinal.is_empty() {
+            if columns.target.is_none() && columns.aside.is_none() && drop.is_empty() && ordinal.is_empty() {
                 let ncols = table.as_mat().ncols();
                 return Ok(Input {
                     x: table,
                     y: y_file,
+                    beside,
                     imported_bytes: 0,
                     names: (0..ncols).map(|j| j.to_string()).collect(),
                     named,
@@ -268,11 +304,13 @@ fn open_columns(
             import::split(&table, path, &columns, &spill)?
         }
     };
-    let column = columns.target.unwrap_or_default();
-    let of_target = |y: MappedTable| y.renamed(format!("{}, column '{}'", path.display(), quoted(column)));
+    let in_column = |column: &str| format!("{}, column '{}'", path.display(), quoted(column));
+    let of_target = |y: MappedTable| y.renamed(in_column(columns.target.unwrap_or_default()));
+    let of_aside = |b: Beside| b.renamed(in_column(columns.aside.map_or("", |aside| aside.column)));
     Ok(Input {
         x: imported.x.renamed(path.display().to_string()),
         y: imported.y.map(of_target).or(y_file),
+        beside: imported.beside.map(of_aside).or(beside),
         imported_bytes: imported.bytes,
         names: imported.names,
         named,

@@ -15,6 +15,7 @@ mod memory;
 mod output;
 mod predict;
 mod progress;
+mod scheme;
 mod spec;
 mod text;
 mod text_file;

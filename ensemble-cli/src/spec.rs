@@ -6,12 +6,12 @@ use std::{
 };
 
 use ensemble::{
-    Built, Error, Estimator, KFold, Layer, Learner, MemoryBudget, Registry, Result, SuperLearner,
+    Built, Error, Estimator, Layer, Learner, MemoryBudget, NoSplit, Registry, Result, SuperLearner,
     Transformer, file, quoted,
 };
 use serde::Deserialize;
 
-use crate::{arguments::Fit, import};
+use crate::{arguments::Fit, import, scheme::Split};
 
 /// A TOML file; every key is optional.
 #[derive(Default, Deserialize)]
@@ -30,7 +30,13 @@ pub(crate) struct Spec {
     ordinal: toml::Table,
     /// Whether the first line of CSV names the columns.
     pub(crate) header: Option<bool>,
-    folds: Option<usize>,
+    /// How rows are split.
+    pub(crate) scheme: Option<String>,
+    /// Every row's fold: a file or a column.
+    pub(crate) fold_column: Option<String>,
+    /// Every row's group: a file or a column.
+    pub(crate) groups: Option<String>,
+    pub(crate) folds: Option<usize>,
     #[serde(default)]
     pub(crate) shuffle: bool,
     seed: Option<u64>,
@@ -96,7 +102,7 @@ impl Spec {
     }
 
     /// The same error, said of a key of the file.
-    fn at(&self, key: &str, error: impl std::fmt::Display) -> Error {
+    pub(crate) fn at(&self, key: &str, error: impl std::fmt::Display) -> Error {
         Error::format(&self.path, format!("{key}: {error}"))
     }
 
@@ -175,25 +181,16 @@ fn learner(name: &str, pipeline: &str, registry: &Registry) -> Result<Named> {
 /// What options and file ask for.
 pub(crate) struct Asked {
     pub(crate) learner: SuperLearner,
+    /// How rows are split, which the learner is told once they are known.
+    pub(crate) split: Split,
     /// Whether the meta-learner is there because several learners need one and none was named.
     pub(crate) default_meta: bool,
 }
 
 /// The super learner that options and file ask for; options win.
 pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> {
-    let k = a.folds.or(spec.folds).unwrap_or(5);
-    let mut folds = KFold::new(k);
-    if a.exact_folds {
-        folds = folds.exact();
-    }
-    if a.page_folds {
-        folds = folds.page_aligned();
-    }
     let seed = a.seed.or(spec.seed).unwrap_or(0);
-    if a.shuffle || spec.shuffle {
-        folds = folds.shuffle(seed);
-    }
-    let mut asked = SuperLearner::new(folds).seed(seed);
+    let mut asked = SuperLearner::new(NoSplit).seed(seed);
     let mut widths = Vec::new();
     let mut layers = spec.layers(registry)?;
     if !a.learner.is_empty() {
@@ -217,6 +214,7 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
             "no learner is given: use --learner NAME=PIPELINE, or --spec FILE.toml",
         ));
     }
+    let n_layers = layers.len();
     for layer in layers {
         widths.push(layer.len());
         asked = asked.layer(layer);
@@ -233,8 +231,13 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
         ));
     }
     let meta = if default_meta { Some(registry.pipeline("native.nnls")?) } else { named };
+    let has_meta = meta.is_some();
     if let Some(meta) = meta {
         asked = asked.meta_shared(meta);
+    }
+    let split = Split::new(a, spec, asked.classifies(), seed)?;
+    if !split.holds_out() {
+        refuse_held_out(a, n_layers, has_meta)?;
     }
     if let Some(text) = &a.memory_budget {
         asked = asked.budget(MemoryBudget::bytes(parse_bytes(text)?));
@@ -245,7 +248,21 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
     if a.oof.is_some() {
         asked = asked.keep_out_of_fold();
     }
-    Ok(Asked { learner: asked, default_meta })
+    Ok(Asked { learner: asked, split, default_meta })
+}
+
+/// Refuse what needs held-out rows where the scheme holds none out.
+fn refuse_held_out(a: &Fit, n_layers: usize, has_meta: bool) -> Result<()> {
+    let what = if a.oof.is_some() {
+        "--oof has no predictions to write"
+    } else if has_meta {
+        "a meta-learner has no predictions to learn from, and several learners need one"
+    } else if n_layers > 1 {
+        "a second layer has no predictions to learn from"
+    } else {
+        return Ok(());
+    };
+    Err(Error::unsupported(format!("--scheme none holds no rows out, so that {what}; choose another scheme")))
 }
 
 /// `"256MiB"`, `"1.5GB"`, `"4096"` as bytes.

@@ -6,6 +6,7 @@ mod classes;
 #[cfg(target_os = "linux")]
 mod files;
 mod refuses;
+mod schemes;
 mod works;
 
 use std::{
