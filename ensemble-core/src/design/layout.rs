@@ -19,6 +19,8 @@ pub struct Design {
     atoms: Atoms,
     cells: Vec<Cell>,
     next: Range<usize>,
+    /// The cell that predicts each of these atoms, by group.
+    by: Vec<Vec<Option<CellId>>>,
     text: String,
 }
 
@@ -64,21 +66,30 @@ impl Design {
         }
         let first = times.iter().position(|t| *t > 0).unwrap_or(0);
         let end = times.iter().rposition(|t| *t > 0).map_or(first, |last| last + 1);
-        for group in 0..n_groups {
-            for atom in first..end {
-                let by = cells.iter().filter(|c| c.group == group && c.predict.contains(atom)).count();
-                if by != 1 {
+        let mut by = vec![vec![None; end - first]; n_groups];
+        for (at, cell) in cells.iter().enumerate() {
+            for atom in cell.predict.iter() {
+                if by[cell.group][atom - first].replace(CellId(at)).is_some() {
                     return fail(format!(
-                        "predicts rows {:?} {by} times in group {group}",
-                        atoms.range(atom)
+                        "predicts rows {:?} twice in group {}",
+                        atoms.range(atom),
+                        cell.group
                     ));
                 }
+            }
+        }
+        for (group, by) in by.iter().enumerate() {
+            if let Some(gap) = by.iter().position(Option::is_none) {
+                let rows = atoms.range(first + gap);
+                return fail(format!(
+                    "predicts rows before and behind {rows:?}, but not these, in group {group}"
+                ));
             }
         }
         if n_groups == 0 {
             return fail("has no cell".into());
         }
-        Ok(Self { arrangement, atoms, cells, next: first..end, text: text.into() })
+        Ok(Self { arrangement, atoms, cells, next: first..end, by, text: text.into() })
     }
 
     /// The order in which rows are read.
@@ -136,7 +147,7 @@ impl Design {
 
     /// The cell of a group that predicts an atom.
     pub(crate) fn predicted_by(&self, atom: usize, group: usize) -> Option<CellId> {
-        self.ids().find(|(_, c)| c.group == group && c.predict.contains(atom)).map(|(id, _)| id)
+        *self.by.get(group)?.get(atom.checked_sub(self.next.start)?)?
     }
 
     /// The rows that each cell predicts, of those that predict any.
@@ -155,7 +166,7 @@ impl Design {
     pub(crate) fn without_held_out(&self) -> Self {
         let cells = self.cells.iter().filter(|c| c.is_final);
         let cells = cells.map(|c| Cell { predict: AtomSet::none(), ..c.clone() }).collect();
-        Self { cells, next: 0..0, ..self.clone() }
+        Self { cells, next: 0..0, by: Vec::new(), ..self.clone() }
     }
 
     /// The same cells on rows that already lie in order.

@@ -15,6 +15,14 @@ use crate::{
 /// A state: that of an atom, or a merge's, numbered behind the atoms.
 type State = usize;
 
+/// What is merged so far.
+#[derive(Default)]
+struct Known {
+    merges: HashMap<(State, State), State>,
+    /// States of neighbouring atoms.
+    runs: HashMap<Range<usize>, State>,
+}
+
 /// Merges that give the states of sets of atoms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MergePlan {
@@ -29,11 +37,11 @@ impl MergePlan {
     /// For sets of `n_atoms` atoms, each as runs of their numbers in order.
     pub(crate) fn new<'a>(n_atoms: usize, sets: impl IntoIterator<Item = &'a [Range<usize>]>) -> Self {
         let mut plan = Self { n_atoms, merges: Vec::new(), sets: Vec::new() };
-        let mut known: HashMap<(State, State), State> = HashMap::new();
+        let mut known = Known::default();
         for set in sets {
             let mut state = None;
             for run in set {
-                let run = plan.run_of(run, &mut known);
+                let run = plan.run_of(run.clone(), &mut known);
                 state = Some(match state {
                     Some(before) => plan.merge(before, run, &mut known),
                     None => run,
@@ -44,24 +52,31 @@ impl MergePlan {
         plan
     }
 
-    fn merge(&mut self, left: State, right: State, known: &mut HashMap<(State, State), State>) -> State {
-        *known.entry((left, right)).or_insert_with(|| {
+    fn merge(&mut self, left: State, right: State, known: &mut Known) -> State {
+        *known.merges.entry((left, right)).or_insert_with(|| {
             self.merges.push((left, right));
             self.n_atoms + self.merges.len() - 1
         })
     }
 
-    fn run_of(&mut self, run: &Range<usize>, known: &mut HashMap<(State, State), State>) -> State {
-        if run.end == self.n_atoms && run.start > 0 {
-            let mut state = run.end - 1;
-            for atom in (run.start..run.end - 1).rev() {
-                state = self.merge(atom, state, known);
-            }
-            return state;
-        }
-        let mut state = run.start;
-        for atom in run.start + 1..run.end {
-            state = self.merge(state, atom, known);
+    /// The state of neighbouring atoms: from the longest part of it that is known, atom by atom.
+    fn run_of(&mut self, run: Range<usize>, known: &mut Known) -> State {
+        // To the last atom it grows downwards, from the first one or between them upwards.
+        let is_suffix = run.end == self.n_atoms && run.start > 0;
+        let part = |len: usize| if is_suffix { run.end - len..run.end } else { run.start..run.start + len };
+        let known_len = (2..=run.len()).rev().find(|len| known.runs.contains_key(&part(*len))).unwrap_or(1);
+        let mut state = match known.runs.get(&part(known_len)) {
+            Some(state) => *state,
+            None => part(1).start,
+        };
+        for len in known_len + 1..=run.len() {
+            let more = part(len);
+            state = if is_suffix {
+                self.merge(more.start, state, known)
+            } else {
+                self.merge(state, more.end - 1, known)
+            };
+            known.runs.insert(more, state);
         }
         state
     }
