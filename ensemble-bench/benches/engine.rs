@@ -225,6 +225,12 @@ fn super_learner(c: &mut Criterion) {
     let plan = SuperLearner::new(KFold::new(10)).layer(Layer::new().learner("ols", LinearRegression::new()));
     assert_eq!(plan.plan(&x, &y).unwrap().design().atoms().len(), 10);
     group.bench_function("plan", |b| b.iter(|| plan.plan(&x, &y).unwrap()));
+    let many = (0..100).fold(Layer::new(), |layer, at| {
+        layer.learner(format!("lasso{at}"), Lasso::new(0.001 * f64::from(at + 1)))
+    });
+    let many = SuperLearner::new(KFold::new(50)).layer(many).meta(NonNegativeLeastSquares::new());
+    assert_eq!(many.plan(&x, &y).unwrap().design().cells().len(), 51);
+    group.bench_function("plan/100 learners x 50 folds", |b| b.iter(|| many.plan(&x, &y).unwrap()));
     let kept = plan.clone().keep_out_of_fold();
     assert_eq!(kept.fit(&x, &y).unwrap().transform().unwrap().nrows(), 200_000);
     group.bench_function("out_of_fold", |b| b.iter(|| kept.fit(&x, &y).unwrap()));

@@ -181,6 +181,10 @@ pub(crate) struct Fit {
     /// Do not cross-validate the meta-learner.
     #[arg(long)]
     pub(crate) no_meta_score: bool,
+    /// Before the fit, make sure that no held-out row has a part in its own prediction: fits the first layer's learners twice more in
+    /// each cell, one of them on a copy of the table with other held-out rows.
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Print one JSON object. `peak_anonymous_bytes` is the greatest RssAnon of the process, sampled every 2 ms.
     #[arg(long)]
     pub(crate) json: bool,

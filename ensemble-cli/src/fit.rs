@@ -156,6 +156,7 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     let (model, oof) =
         (a.model.as_ref().and_then(|_| outputs.next()), a.oof.as_ref().and_then(|_| outputs.next()));
     let (asked, input) = question.open(a)?;
+    let verified = if a.verify { Some(asked.learner.verify(&input.x, target(&input)?)?) } else { None };
     let bar = Arc::new(Bar::new(!a.json));
     let learner = asked.learner.monitor(Arc::clone(&bar) as Arc<dyn ensemble::Monitor>);
     let fitted = learner.fit(&input.x, target(&input)?);
@@ -184,9 +185,20 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     if a.json {
         // Whoever reads JSON by a program still sees what a person should know.
         fitted.report().notes.iter().for_each(output::note);
-        output::print_json(&report_json(&fitted, &input, peak)?)
+        let mut value = report_json(&fitted, &input, peak)?;
+        if let Some(verified) = &verified {
+            value["verified"] = json!(verified);
+        }
+        output::print_json(&value)
     } else {
-        print_report(&fitted, &input, peak, asked.default_meta.then_some(DEFAULT_META))
+        let mut said: Vec<String> = asked.default_meta.then(|| DEFAULT_META.into()).into_iter().collect();
+        said.extend(verified.map(|v| {
+            format!(
+                "verified: {} learners in {} cells, {} predictions the same to the last bit",
+                v.learners, v.cells, v.compared
+            )
+        }));
+        print_report(&fitted, &input, peak, &said)
     }
 }
 
@@ -206,7 +218,7 @@ fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Res
 }
 
 /// A leaderboard, layer by layer, the best first.
-fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note: Option<&str>) -> Result<()> {
+fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, said: &[String]) -> Result<()> {
     let report: &Report = fitted.report();
     let risk = |l: &LearnerReport| l.scores.as_ref().map_or(f64::INFINITY, |s| s.cv_rmse_mean);
     let mut learners: Vec<&LearnerReport> = report.learners.iter().collect();
@@ -256,8 +268,8 @@ fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, note:
     if let Some(peak) = peak {
         text += &format!("; peak anonymous memory {}", Bytes(peak));
     }
-    if let Some(note) = note {
-        text += &format!("\n{note}");
+    for line in said {
+        text += &format!("\n{line}");
     }
     if report.learners.iter().any(|l| l.scores.as_ref().is_some_and(|s| !s.nested)) {
         text += &format!("\n{NOT_NESTED}");

@@ -390,3 +390,19 @@ fn what_cannot_be_split_so_is_refused_by_name() {
     bench.refuses(&by_reference, &["N.npy", "fold order", "--scheme kfold"]);
     bench.succeeds(&format!("{by_reference} --scheme kfold"));
 }
+
+#[test]
+fn what_does_not_leak_is_verified() {
+    let bench = Bench::new();
+    let mut text = "a,b,y\n".to_owned();
+    for row in 0..60 {
+        let t = f64::from(row);
+        writeln!(text, "{},{},{}", t.sin(), (t * 0.7).cos(), (t * 1.3).sin() + 0.1 * t).unwrap();
+    }
+    bench.write("t.csv", text);
+    let fit = "fit t.csv --target y --learner a=native.ridge --learner b=native.k_neighbors_regressor";
+    let told = bench.succeeds(&format!("{fit} --folds 3 --shuffle --verify"));
+    assert!(told.contains("verified: 2 learners in 3 cells"), "{told}");
+    let json = bench.json(&format!("{fit} --scheme blend:test_size=0.4 --verify --json"));
+    assert_eq!(json["verified"]["cells"], 1);
+}

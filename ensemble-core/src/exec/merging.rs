@@ -67,19 +67,23 @@ impl LayerRun<'_, '_> {
             for (atom, more) in atoms.iter_mut().zip(&fresh) {
                 atom.extend(more);
             }
-            let outcomes: Vec<(usize, CellId, f64, Fitted)> = open
-                .par_iter()
-                .map(|&(j, id)| {
-                    let learner = &self.learners[j];
-                    let merge = learner.estimator.as_merge().expect("a merging learner");
-                    let (fitted, seconds) = clocked(|| guarded(|| merge.fit_from(&cells[id.0])));
-                    let fitted = fitted.map_err(|e| self.named(e, j, id))?;
-                    if matches!(fitted, Fitted::Model(_)) {
-                        self.step(&learner.name, self.design.held_out(id));
-                    }
-                    Ok((j, id, seconds, fitted))
-                })
-                .collect::<Result<_>>()?;
+            let fit = |&(j, id): &(usize, CellId)| {
+                let learner = &self.learners[j];
+                let merge = learner.estimator.as_merge().expect("a merging learner");
+                let (fitted, seconds) = clocked(|| guarded(|| merge.fit_from(&cells[id.0])));
+                let fitted = fitted.map_err(|e| self.named(e, j, id))?;
+                if matches!(fitted, Fitted::Model(_)) {
+                    self.step(&learner.name, self.design.held_out(id));
+                }
+                Ok((j, id, seconds, fitted))
+            };
+            let at_once = self.plan.merging_at_once;
+            let mut outcomes: Vec<(usize, CellId, f64, Fitted)> = Vec::with_capacity(open.len());
+            // As many at once as the plan found room for: all of them, unless a bound is near.
+            let together = if at_once < rayon::current_num_threads() { at_once } else { open.len() };
+            for fits in open.chunks(together.max(1)) {
+                outcomes.extend(fits.par_iter().map(fit).collect::<Result<Vec<_>>>()?);
+            }
             open.clear();
             let mut more = Vec::new();
             for (j, id, time, fitted) in outcomes {

@@ -63,6 +63,8 @@ pub(crate) struct LayerPlan {
     pub(crate) scored_by_statistics: bool,
     /// Whether values are checked by a pass of their own, since no statistic reads them.
     pub(crate) checked: bool,
+    /// Fits of merging learners that may run at the same time.
+    pub(crate) merging_at_once: usize,
     /// For each cell.
     #[serde(rename = "ways")]
     pub(crate) views: Vec<CellViews>,

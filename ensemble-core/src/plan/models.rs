@@ -5,7 +5,7 @@ use crate::{
     error::{Result, guarded},
     learner::estimator::cost_of,
     plan::{
-        bound::sum,
+        bound::{Bound, sum},
         lowering::{Lowering, Place},
     },
     statistic::state::Statistic,
@@ -27,9 +27,14 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    /// Of merging learners' fits on so many threads.
-    pub(crate) fn merging(&self, threads: u64) -> u64 {
-        self.costliest.saturating_mul(self.fits.min(threads))
+    /// How many fits of merging learners may run at once on so many threads, within `bound` beside the bytes of `base`; and what they
+    /// take.
+    pub(crate) fn merging(&self, threads: u64, base: u64, bound: Bound) -> (u64, u64) {
+        let most = self.fits.min(threads).max(1);
+        let room = bound.get().map(|bound| bound.saturating_sub(base));
+        let fit = room.and_then(|room| room.checked_div(self.costliest)).unwrap_or(most);
+        let at_once = fit.clamp(1, most);
+        (at_once, self.costliest.saturating_mul(at_once.min(self.fits)))
     }
 }
 

@@ -127,7 +127,8 @@ impl Lowering<'_> {
         let threads = job.threads.unwrap_or_else(rayon::current_num_threads) as u64;
         let merges = MergePlan::new(atoms.len(), design.cells().iter().map(|c| c.fit.runs()));
         let state_bytes = one_state
-            .saturating_mul(merges.states_alive() as u64 + depth * threads)
+            // As many again for a further pass, which only the states of the first one can ask for.
+            .saturating_mul(2 * merges.states_alive() as u64 + depth * threads)
             .saturating_add(kept.saturating_mul(atoms.len() as u64));
         // While states are sealed, atom by atom on all threads.
         let sealing = sum(wanted.iter().map(|w| w.seal_bytes_for(atom_rows)));
@@ -146,6 +147,7 @@ impl Lowering<'_> {
             holds_out,
             scored_by_statistics,
             checked,
+            merging_at_once: 1,
             views: Vec::new(),
             waves: Vec::new(),
         };
@@ -174,7 +176,9 @@ impl Lowering<'_> {
         let cells: Vec<usize> = design.ids().map(|(id, _)| design.fit_rows(id).len()).collect();
         let models = self.models(place, &cells)?;
         let merged = base.saturating_add(models.merged);
-        let fitting = base.saturating_add(sealing).max(merged.saturating_add(models.merging(threads)));
+        let (at_once, fits) = models.merging(threads, merged, self.bound);
+        planned.merging_at_once = at_once as usize;
+        let fitting = base.saturating_add(sealing).max(merged.saturating_add(fits));
         self.bound.check(fitting, || {
             format!(
                 "layer {at}: fits of merging learners and their models, learner '{}' the largest",
