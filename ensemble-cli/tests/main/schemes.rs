@@ -29,7 +29,8 @@ fn scikit_learn(bench: &Bench) -> Value {
     let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let x: Vec<Vec<f64>> = all["x"].as_array().unwrap().iter().map(numbers).collect();
     let n = x.len();
-    bench.write("x.npy", npy_bytes("<f8", &format!("({n}, 3)"), &floats(&x.concat())));
+    let values: Vec<f64> = x.iter().flatten().copied().collect();
+    bench.write("x.npy", npy_bytes("<f8", &format!("({n}, 3)"), &floats(&values)));
     let columns = ["y", "binary", "groups", "given", "never"].map(|name| {
         let values = numbers(&all[name]);
         bench.write(&format!("{name}.npy"), npy_bytes("<f8", &format!("({n},)"), &floats(&values)));
@@ -127,7 +128,7 @@ fn blend_fits_on_the_first_rows_and_predicts_the_last() {
     let bench = Bench::new();
     let (x, y) = (npy(&bench.path("X.npy")), npy(&bench.path("y.npy")));
     let head = least_squares(&x[..2100 * 6], &y[..2100]);
-    let want: Vec<f64> = [vec![f64::NAN; 2100], apply(&head, &x[2100 * 6..])].concat();
+    let want: Vec<f64> = std::iter::repeat_n(f64::NAN, 2100).chain(apply(&head, &x[2100 * 6..])).collect();
     for (refit, form) in [("", least_squares(&x, &y)), (",refit=false", head)] {
         let line = format!("X.npy --target y.npy --scheme blend:test_size=0.3{refit} {OLS}");
         // The first layer keeps its models; the meta-learner above learns from the last rows alone.
