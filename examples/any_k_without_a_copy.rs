@@ -3,7 +3,7 @@
 //! `cargo run --release --example any_k_without_a_copy`
 
 use ensemble::{
-    DenseTable, Friedman1, KFold, Layer, Order, Result, SuperLearner,
+    Friedman1, KFold, Layer, Result, SuperLearner,
     native::{ElasticNet, Lasso, LinearRegression, NonNegativeLeastSquares},
 };
 
@@ -11,7 +11,7 @@ fn main() -> Result<()> {
     let (rows, columns) = (500_000, 20);
     let (mut x, mut y) = (vec![0.0; rows * columns], vec![0.0; rows]);
     Friedman1::new(3, columns, 1.0)?.rows_into(0, &mut x, &mut y);
-    let (x, y) = (DenseTable::new(x, rows, columns, Order::C)?, DenseTable::column(y));
+    let x = (&x, rows, columns);
     for k in [2, 3, 5, 10, 20, 50] {
         let fitted = SuperLearner::new(KFold::new(k))
             .layer(
@@ -21,8 +21,8 @@ fn main() -> Result<()> {
                     .learner("ols", LinearRegression::new()),
             )
             .meta(NonNegativeLeastSquares::new())
-            .fit(&x, &y)?;
-        let report = fitted.report();
+            .fit(x, &y)?;
+        let report = fitted.report().expect("a fit has a report");
         println!(
             "K={k:<3} {:>6.1} ms, {} pass, {} bytes gathered, {} bytes of prediction columns",
             report.wall_seconds * 1e3,

@@ -3,10 +3,9 @@
 //! `cargo run --release --example classify`
 
 use ensemble::{
-    Classes, DenseTable, KFold, Layer, Order, Result, SuperLearner, Transformer, native::GaussianNb,
-    native::StandardScaler,
+    KFold, Layer, Result, SuperLearner, Transformer,
+    native::{GaussianNb, StandardScaler},
 };
-use std::sync::Arc;
 
 fn main() -> Result<()> {
     // Trees by height and girth.
@@ -18,29 +17,21 @@ fn main() -> Result<()> {
             [height + noise(2 * row), girth + 0.2 * noise(2 * row + 1)]
         })
         .collect();
-    let x = DenseTable::new(x, 3000, 2, Order::C)?;
-    let (classes, numbers) = Classes::encode(kinds.iter().copied())?;
-    let y = DenseTable::column(numbers);
+    let x = (&x, 3000, 2);
 
-    let scaler: Arc<dyn Transformer> = Arc::new(StandardScaler::new());
-    let layer = Layer::new().learner("bayes", GaussianNb::new()).case(
-        "scaled",
-        &[scaler],
-        [ensemble::Learner::new("smooth", Arc::new(GaussianNb::new().var_smoothing(0.1)))],
-    );
-    let learner = SuperLearner::new(KFold::new(10)).layer(layer).meta(GaussianNb::new()).classes(classes);
-    println!("{}\n", learner.plan(&x, &y)?);
-    let fitted = learner.fit(&x, &y)?;
-    for report in &fitted.report().learners {
+    let smooth = StandardScaler::new().then(GaussianNb::new().var_smoothing(0.1));
+    let learner = SuperLearner::new(KFold::new(10))
+        .layer(Layer::new().learner("bayes", GaussianNb::new()).learner("smooth", smooth))
+        .meta(GaussianNb::new());
+    println!("{}\n", learner.plan(x, &kinds)?);
+    let fitted = learner.fit(x, &kinds)?;
+    for report in &fitted.report().expect("a fit has a report").learners {
         let scores = report.scores.as_ref().and_then(|s| s.classes.as_ref());
         println!("{:<14} accuracy {:.4}", report.name, scores.map_or(f64::NAN, |s| s.cv_accuracy_mean));
     }
-    let probabilities = fitted.predict_proba(&x)?;
-    let classes = fitted.classes().expect("a classifier has classes");
-    for (row, kind) in kinds.iter().enumerate().take(3) {
-        let shares: Vec<String> =
-            (0..3).map(|c| format!("{} {:.3}", classes.label(c), probabilities[row * 3 + c])).collect();
-        println!("row {row}, {kind}: {}", shares.join(", "));
+    let (labels, probabilities) = (fitted.predict_labels(x)?, fitted.predict_proba(x)?);
+    for row in 0..3 {
+        println!("row {row}, {}: {}, {:.3?}", kinds[row], labels[row], &probabilities[row * 3..row * 3 + 3]);
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use ensemble::{
-    Access, DenseTable, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LinearModel, Model, Order,
-    Result, Shape, SuperLearner, Train,
+    Access, Estimator, FitContext, FitCost, Friedman1, KFold, Layer, LinearModel, Model, Result, Shape,
+    SuperLearner, Train,
     native::{LinearRegression, NonNegativeLeastSquares},
 };
 
@@ -27,7 +27,7 @@ impl Estimator for OneColumn {
         FitCost { peak_bytes: train.ncols as u64 * 8, model_bytes: train.ncols as u64 * 8 }
     }
 
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let (mut n, mut sx, mut sy, mut sxx, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (x, y) in train.x().segments().zip(train.y()) {
             for (row, y) in y.iter().enumerate() {
@@ -49,14 +49,14 @@ impl Estimator for OneColumn {
 fn main() -> Result<()> {
     let (mut x, mut y) = (vec![0.0; 50_000 * 5], vec![0.0; 50_000]);
     Friedman1::new(3, 5, 1.0)?.rows_into(0, &mut x, &mut y);
-    let (x, y) = (DenseTable::new(x, 50_000, 5, Order::C)?, DenseTable::column(y));
+    let x = (&x, 50_000, 5);
     let mut layer = Layer::new().learner("all columns", LinearRegression::new());
     for column in 0..5 {
         layer = layer.learner(format!("column {column}"), OneColumn(column));
     }
     let learner = SuperLearner::new(KFold::new(5)).layer(layer).meta(NonNegativeLeastSquares::new());
-    println!("{}\n", learner.plan(&x, &y)?);
-    for report in &learner.fit(&x, &y)?.report().learners {
+    println!("{}\n", learner.plan(x, &y)?);
+    for report in &learner.fit(x, &y)?.report().expect("a fit has a report").learners {
         let rmse = report.scores.as_ref().map_or(f64::NAN, |s| s.cv_rmse_mean);
         println!("{:<12} by {:<10} RMSE {rmse:.4}", report.name, report.access);
     }

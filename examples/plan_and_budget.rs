@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ensemble::{
-    DenseTable, Friedman1, KFold, Layer, MemoryBudget, Order, Result, SuperLearner,
+    Friedman1, KFold, Layer, MemoryBudget, Result, SuperLearner,
     memmap::SpillDir,
     native::{KNeighborsRegressor, LinearRegression, NonNegativeLeastSquares},
 };
@@ -13,7 +13,7 @@ use ensemble::{
 fn main() -> Result<()> {
     let (mut x, mut y) = (vec![0.0; 20_000 * 6], vec![0.0; 20_000]);
     Friedman1::new(3, 6, 1.0)?.rows_into(0, &mut x, &mut y);
-    let (x, y) = (DenseTable::new(x, 20_000, 6, Order::C)?, DenseTable::column(y));
+    let x = (&x, 20_000, 6);
     let learner = SuperLearner::new(KFold::new(4))
         .layer(
             Layer::new()
@@ -23,13 +23,13 @@ fn main() -> Result<()> {
         .meta(NonNegativeLeastSquares::new())
         .scratch(Arc::new(SpillDir::temp()));
 
-    let plan = learner.plan(&x, &y)?;
+    let plan = learner.plan(x, &y)?;
     println!("{plan}\n");
-    let fitted = learner.clone().budget(MemoryBudget::bytes(plan.peak_bytes())).fit(&x, &y)?;
-    println!("as planned, to the byte: {}", fitted.report().as_planned);
+    let fitted = learner.clone().budget(MemoryBudget::bytes(plan.peak_bytes())).fit(x, &y)?;
+    println!("as planned, to the byte: {}", fitted.report().expect("a fit has a report").as_planned);
 
     // What cannot be kept to is refused before anything runs.
-    let refused = learner.budget(MemoryBudget::bytes(1000)).plan(&x, &y);
+    let refused = learner.budget(MemoryBudget::bytes(1000)).plan(x, &y);
     println!("with 1,000 bytes: {}", refused.expect_err("too little"));
     Ok(())
 }

@@ -25,11 +25,11 @@ fn main() -> Result<()> {
         .meta(NonNegativeLeastSquares::new())
         .fit(&x, &y)?;
 
-    for learner in &fitted.report().learners {
+    for learner in &fitted.report().expect("a fit has a report").learners {
         let rmse = learner.scores.as_ref().map_or(f64::NAN, |s| s.cv_rmse_mean);
         println!("layer {} {:<6} cross-validated RMSE {rmse:.4}", learner.layer, learner.name);
     }
-    let totals = fitted.report().totals;
+    let totals = fitted.report().expect("a fit has a report").totals;
     println!("passes over the data: {}, bytes gathered: {}", totals.data_passes, totals.gathered_bytes);
     println!("first prediction: {:.4}", fitted.predict(&x)?[0]);
     assert_eq!(y.as_mat().nrows(), 200_000);

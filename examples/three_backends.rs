@@ -34,8 +34,8 @@ fn main() -> Result<()> {
         .meta(NonNegativeLeastSquares::new());
     println!("{}\n", learner.plan(&x, &y)?);
     let fitted = learner.fit(&x, &y)?;
-    assert_eq!(fitted.report().totals.gathered_bytes, 0);
-    for report in &fitted.report().learners {
+    assert_eq!(fitted.report().expect("a fit has a report").totals.gathered_bytes, 0);
+    for report in &fitted.report().expect("a fit has a report").learners {
         let rmse = report.scores.as_ref().map_or(f64::NAN, |s| s.cv_rmse_mean);
         println!("{:<16} {:<12} CV RMSE {rmse:.4}", report.name, report.access);
     }

@@ -19,8 +19,8 @@
 //!     .layer(Layer::new().learner("l1", Lasso::new(0.1)).learner("ols", LinearRegression::new()))
 //!     .meta(NonNegativeLeastSquares::new())
 //!     .fit(&x, &y)?;
-//! assert_eq!(fitted.report().totals.data_passes, 1);
-//! assert_eq!(fitted.report().totals.gathered_bytes, 0);
+//! assert_eq!(fitted.report().unwrap().totals.data_passes, 1);
+//! assert_eq!(fitted.report().unwrap().totals.gathered_bytes, 0);
 //! let predictions = fitted.predict(&x)?;
 //! # assert_eq!(predictions.len(), 2000);
 //! # Ok(())
@@ -58,21 +58,21 @@
 #[cfg(feature = "conformance")]
 pub use ensemble_core::conformance;
 pub use ensemble_core::{
-    Access, Affine, AffineShape, Arrangement, Array, AtomSet, Atoms, BLOCK_ROWS, Blend, Block, Built, Bytes,
-    COLUMN_MOMENTS, Categories, Cell, CellId, ClassScores, Classes, ColumnMoments, ConstantModel,
-    ContiguousView, Convergence, DenseTable, Design, DesignFacts, EXTREMA, Error, ErrorKind, Estimator,
-    Event, Extrema, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble, FittedLearner,
-    FittedTransform, Friedman1, GREATEST, GatherFor, GivenFolds, GroupKFold, Heap, KFold, KeptRows, Kind,
-    Label, Layer, Learner, LearnerReport, Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES,
-    MOMENTS, MatMut, MatRef, MemoryBudget, MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor,
-    NoSplit, Noise, Norm, Note, NoteKind, Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts,
-    PresentClasses, Record, Registry, Report, Result, Root, RowScaler, Rows, RowsView, Scheme, Scores,
-    Scratch, ScratchMatrix, Shape, Silent, Statistic, StatisticContext, StatisticKey, Statistics,
-    StratifiedKFold, SuperLearner, Table, TableOpener, TableReference, Totals, Train, Transformer,
-    Verification, Work, WorkKind, check_predicted, check_prediction, check_query_magnitudes, class_counts,
-    complements, distance, elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather,
-    minimal_requests, on_stack, parameter, predict_linear, quoted, quoted_list, same_type, softmax,
-    start_threads, statistics_of,
+    Access, Affine, AffineShape, Arrangement, Array, AsTable, AsTarget, AtomSet, Atoms, BLOCK_ROWS, Blend,
+    Block, Built, Bytes, COLUMN_MOMENTS, Categories, Cell, CellId, ClassScores, Classes, ColumnMoments,
+    ConstantModel, ContiguousView, Convergence, DenseTable, Design, DesignFacts, EXTREMA, Error, ErrorKind,
+    Estimator, Event, Extrema, Fit, FitContext, FitConvergence, FitCost, Fitted, FittedEnsemble,
+    FittedLearner, FittedModel, FittedTransform, Friedman1, GREATEST, GatherFor, GivenFolds, GroupKFold,
+    Heap, InPlace, IsLearner, IsTransformer, KFold, KeptRows, Kind, Label, Layer, Learner, LearnerReport,
+    Ledger, LinearForm, LinearModel, Loaded, Loader, MAX_CLASSES, MOMENTS, MatMut, MatRef, MemoryBudget,
+    MergeFit, MergeTransform, MissingValues, Model, Moments, Monitor, NoSplit, Noise, Norm, Note, NoteKind,
+    Order, Parameter, Params, Pipeline, PipelineModel, Plan, Predicts, PresentClasses, Record, Registry,
+    Report, Result, Root, RowScaler, Rows, RowsView, Scheme, Scores, Scratch, ScratchMatrix, Shape, Silent,
+    Statistic, StatisticContext, StatisticKey, Statistics, Step, StratifiedKFold, SuperLearner, Table,
+    TableOpener, TableReference, Target, Totals, Train, Transformer, Transformers, Verification, Work,
+    WorkKind, check_predicted, check_prediction, check_query_magnitudes, class_counts, complements, distance,
+    elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather, minimal_requests, on_stack,
+    parameter, predict_linear, quoted, quoted_list, same_type, softmax, start_threads, statistics_of,
 };
 #[cfg(feature = "linfa-backend")]
 #[doc(inline)]

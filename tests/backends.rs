@@ -28,18 +28,18 @@ fn native_linfa_and_smartcore_learners_share_one_mapping_and_nothing_is_gathered
     let stack = SuperLearner::new(KFold::new(5))
         .layer(
             Layer::new()
-                .shared("native.lasso", pipeline("native.standard_scaler | native.lasso:alpha=0.01"))
-                .shared("native.ols", pipeline("native.linear_regression"))
-                .shared("linfa.ols", pipeline("linfa.linear_regression"))
-                .shared("linfa.net", pipeline("linfa.elastic_net:alpha=0.01"))
-                .shared("smartcore.ridge", pipeline("smartcore.ridge_regression:alpha=1"))
-                .shared("smartcore.tree", pipeline("smartcore.decision_tree_regressor:max_depth=2")),
+                .learner("native.lasso", pipeline("native.standard_scaler | native.lasso:alpha=0.01"))
+                .learner("native.ols", pipeline("native.linear_regression"))
+                .learner("linfa.ols", pipeline("linfa.linear_regression"))
+                .learner("linfa.net", pipeline("linfa.elastic_net:alpha=0.01"))
+                .learner("smartcore.ridge", pipeline("smartcore.ridge_regression:alpha=1"))
+                .learner("smartcore.tree", pipeline("smartcore.decision_tree_regressor:max_depth=2")),
         )
-        .meta_shared(pipeline("native.nnls"))
+        .meta(pipeline("native.nnls"))
         .without_meta_score()
         .scratch(Arc::new(SpillDir::new(dir.path())));
     let fitted = stack.fit(&x, &y).unwrap();
-    let report = fitted.report();
+    let report = fitted.report().unwrap();
     assert!(report.as_planned);
     assert_eq!(report.totals.gathered_bytes, 0);
     assert_eq!(report.totals.transformed_bytes, 0);
@@ -75,7 +75,7 @@ fn the_plan_gathers_for_no_kind_of_any_backend() {
         let Built::Learner(learner) = registry.build(kind.name).unwrap() else { continue };
         let y = if learner.predicts().classifies() { &labels } else { &numbers };
         let access = learner.access();
-        let stack = SuperLearner::new(KFold::new(5)).layer(Layer::new().shared("it", learner));
+        let stack = SuperLearner::new(KFold::new(5)).layer(Layer::new().learner("it", learner));
         let plan = match stack.plan(&x, y) {
             Ok(plan) => plan,
             // A learner of one column says so.
@@ -101,7 +101,7 @@ fn neighbours_of_every_backend_refuse_to_predict_from_rows_that_were_changed() {
             let files = files::friedman(dir.path(), 400, 5, Order::C);
             let [x, y] = [&files.0, &files.1].map(|path| MappedTable::open_npy(path).unwrap());
             let pipeline = registry.pipeline(&format!("{backend}.k_neighbors_regressor")).unwrap();
-            let learner = SuperLearner::new(KFold::new(2)).layer(Layer::new().shared("near", pipeline));
+            let learner = SuperLearner::new(KFold::new(2)).layer(Layer::new().learner("near", pipeline));
             let fitted = learner.without_meta_score().fit(&x, &y).unwrap();
             let query = ensemble::DenseTable::new(vec![0.5; 10], 2, 5, Order::C).unwrap();
             fitted.predict(&query).unwrap();
@@ -168,7 +168,7 @@ fn a_table_in_either_order_gives_the_same_bits_for_every_kind_of_every_backend()
         };
         let y = DenseTable::column(y);
         let run = |order| -> Result<Vec<Vec<u64>>, ensemble::Error> {
-            let layer = Layer::new().shared("it", registry.pipeline(&text)?);
+            let layer = Layer::new().learner("it", registry.pipeline(&text)?);
             let stack = SuperLearner::new(KFold::new(3)).layer(layer).keep_out_of_fold().without_meta_score();
             let fitted = stack.fit(&matrix(0, rows, order), &y)?;
             let model = fitted.layers()[0][0].model();

@@ -60,9 +60,9 @@ fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
     let squeezed: [Arc<dyn Transformer>; 1] = [Arc::new(MinMaxScaler::new())];
     let centred: [Arc<dyn Transformer>; 1] = [Arc::new(Center::new())];
     let layer = Layer::new()
-        .case("scaled", &scaled, [ensemble::Learner::new("lasso", Arc::new(Lasso::new(0.05)))])
-        .case("squeezed", &squeezed, [ensemble::Learner::new("net", Arc::new(ElasticNet::new(0.01)))])
-        .case("centred", &centred, [ensemble::Learner::new("ridge", Arc::new(Ridge::new(1.0)))])
+        .case("scaled", &scaled, [ensemble::Learner::new("lasso", Lasso::new(0.05))])
+        .case("squeezed", &squeezed, [ensemble::Learner::new("net", ElasticNet::new(0.01))])
+        .case("centred", &centred, [ensemble::Learner::new("ridge", Ridge::new(1.0))])
         .learner("ols", LinearRegression::new());
     let mut peaks = Vec::new();
     let mut first: Option<Vec<f64>> = None;
@@ -76,7 +76,7 @@ fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
             HEAP.reset_peak_usage();
             let before = HEAP.current_usage();
             let (fitted, peak) = peak_of("Anonymous:", || learner.fit(&x, &y).unwrap());
-            let report = fitted.report();
+            let report = fitted.report().unwrap();
             assert!(report.as_planned, "K={k} threads={threads}: plan and ledger differ");
             assert_eq!(report.totals.gathered_bytes, 0);
             assert_eq!(report.totals.spilled_bytes, 0);
@@ -108,7 +108,7 @@ fn a_super_learner_of_a_million_rows_costs_no_copy_for_any_folds_and_threads() {
         .threads(2)
         .budget(MemoryBudget::bytes(48 << 20));
     let (fitted, peak) = peak_of("Rss:", || learner.fit(&x, &y).unwrap());
-    assert_eq!(fitted.report().totals.data_passes, 2);
+    assert_eq!(fitted.report().unwrap().totals.data_passes, 2);
     assert!(peak < data_bytes / 4, "{peak} bytes resident of a table of {data_bytes}");
 
     neighbours_are_saved_and_loaded_without_a_copy_of_their_rows();
@@ -126,7 +126,7 @@ fn neighbours_are_saved_and_loaded_without_a_copy_of_their_rows() {
     let layer = Layer::new().learner("one", near(1)).learner("two", near(2)).case(
         "scaled",
         &scaled,
-        [ensemble::Learner::new("three", Arc::new(near(3)))],
+        [ensemble::Learner::new("three", near(3))],
     );
     let stack = SuperLearner::new(KFold::new(2)).layer(layer).meta(NonNegativeLeastSquares::new());
     let fitted = stack.fit(&x, &y).unwrap();

@@ -128,7 +128,7 @@ fn neighbors(c: &mut Criterion) {
             .unwrap();
             let ledger = Ledger::new();
             let cx = FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) };
-            learner.fit(&train, &cx).unwrap()
+            learner.fit_rows(&train, &cx).unwrap()
         };
         let model = build();
         let queries = x.as_mat().rows(0..1000).unwrap();
@@ -219,7 +219,7 @@ fn super_learner(c: &mut Criterion) {
             .meta(NonNegativeLeastSquares::new())
             .threads(threads);
         let fitted = learner.fit(&x, &y).unwrap();
-        assert!(fitted.report().as_planned && fitted.report().totals.data_passes == 1);
+        assert!(fitted.report().unwrap().as_planned && fitted.report().unwrap().totals.data_passes == 1);
         group.bench_function(format!("K={k}/threads={threads}"), |b| b.iter(|| learner.fit(&x, &y).unwrap()));
     }
     let plan = SuperLearner::new(KFold::new(10)).layer(Layer::new().learner("ols", LinearRegression::new()));

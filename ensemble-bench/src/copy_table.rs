@@ -175,8 +175,8 @@ impl Subject {
         let before = HEAP.current_usage();
         let start = Instant::now();
         match self {
-            Subject::Learner(l) => drop(l.fit(train, cx)?),
-            Subject::Transformer(t) => drop(t.fit(train, cx)?),
+            Subject::Learner(l) => drop(l.fit_rows(train, cx)?),
+            Subject::Transformer(t) => drop(t.fit_rows(train, cx)?),
         }
         let seconds = start.elapsed().as_secs_f64();
         Ok((HEAP.peak_usage().saturating_sub(before) as u64, seconds))
@@ -219,7 +219,7 @@ fn measure(
         Subject::Learner(l) => Arc::clone(l),
         Subject::Transformer(t) => Arc::new(Pipeline::new(vec![Arc::clone(t)], Arc::new(Mean::new()))),
     };
-    let plan = SuperLearner::new(folds).layer(Layer::new().shared("it", learner)).plan(&x, &y)?;
+    let plan = SuperLearner::new(folds).layer(Layer::new().learner("it", learner)).plan(&x, &y)?;
     let copies: Vec<_> = plan.copies().into_iter().filter(|w| w.fold == Some(FOLD)).collect();
     let copied: u64 = copies.iter().map(|w| w.bytes).sum();
     let has = |kind: WorkKind| copies.iter().any(|w| w.kind == kind);

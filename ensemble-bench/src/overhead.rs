@@ -156,15 +156,15 @@ fn engine(folder: &Path) -> Result<()> {
     let registry = registry();
     let mut layer = Layer::new();
     for text in LEARNERS {
-        layer = layer.shared(text, registry.pipeline(text)?);
+        layer = layer.learner(text, registry.pipeline(text)?);
     }
     let stack = SuperLearner::new(KFold::new(FOLDS))
         .layer(layer)
-        .meta_shared(registry.pipeline("native.nnls")?)
+        .meta(registry.pipeline("native.nnls")?)
         .scratch(Arc::new(SpillDir::new(folder)));
     measured(|| {
         let fitted = stack.fit(&x, &y)?;
-        let totals = fitted.report().totals;
+        let totals = fitted.report().expect("a fit has a report").totals;
         if totals.gathered_bytes > 0 {
             return Err(Error::unsupported(format!("{} were gathered", Bytes(totals.gathered_bytes))));
         }

@@ -222,12 +222,12 @@ fn stack(layer: &[(String, String)], meta: Option<&str>, folds: KFold) -> Result
     let registry = registry();
     let mut learners = Layer::new();
     for (name, text) in layer {
-        learners = learners.shared(name, registry.pipeline(text)?);
+        learners = learners.learner(name, registry.pipeline(text)?);
     }
     let mut stack =
         SuperLearner::new(folds).layer(learners).without_meta_score().scratch(Arc::new(SpillDir::temp()));
     if let Some(meta) = meta {
-        stack = stack.meta_shared(registry.pipeline(meta)?);
+        stack = stack.meta(registry.pipeline(meta)?);
     }
     Ok(stack)
 }
@@ -275,7 +275,7 @@ fn fit(f: &Fit) -> Result<Outcome> {
             mark("timed")?;
         }
     }
-    let report = fitted.report();
+    let report = fitted.report().expect("a fit has a report");
     let train = Shape { nrows: report.rows - report.rows / f.folds.max(2), ncols: report.columns };
     let registry = registry();
     // What grows with the rows: the few KiB besides are the ceiling's business.
@@ -343,7 +343,7 @@ fn turn(x: &Path, y: &Path, steps: &[(String, Step)], pause: f64) -> Result<Outc
                     target: target.as_ref(),
                     ..FitContext::alone(&Heap, &ledger)
                 };
-                drop(estimator.fit(&train, &cx)?);
+                drop(estimator.fit_rows(&train, &cx)?);
             }
             Step::Stack { layer, meta, folds } => {
                 drop(stack(layer, Some(meta), KFold::new(*folds))?.fit(&x, &y)?)

@@ -184,7 +184,7 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
     whole.into_iter().flatten().try_for_each(WholeFile::publish)?;
     if a.json {
         // Whoever reads JSON by a program still sees what a person should know.
-        fitted.report().notes.iter().for_each(output::note);
+        fitted.report().expect("a fit has a report").notes.iter().for_each(output::note);
         let mut value = report_json(&fitted, &input, peak)?;
         if let Some(verified) = &verified {
             value["verified"] = json!(verified);
@@ -203,7 +203,7 @@ pub(crate) fn fit(a: &Fit) -> Result<()> {
 }
 
 fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Result<Value> {
-    let report = fitted.report();
+    let report = fitted.report().expect("a fit has a report");
     let mut value = serde_json::to_value(report).map_err(|e| Error::unsupported(e.to_string()))?;
     value["imported_bytes"] = input.imported_bytes.into();
     value["peak_anonymous_bytes"] = peak.map_or(Value::Null, Value::from);
@@ -219,7 +219,7 @@ fn report_json(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>) -> Res
 
 /// A leaderboard, layer by layer, the best first.
 fn print_report(fitted: &FittedEnsemble, input: &Input, peak: Option<u64>, said: &[String]) -> Result<()> {
-    let report: &Report = fitted.report();
+    let report: &Report = fitted.report().expect("a fit has a report");
     let risk = |l: &LearnerReport| l.scores.as_ref().map_or(f64::INFINITY, |s| s.cv_rmse_mean);
     let mut learners: Vec<&LearnerReport> = report.learners.iter().collect();
     learners.sort_by(|a, b| a.layer.cmp(&b.layer).then(risk(a).total_cmp(&risk(b))));

@@ -126,7 +126,7 @@ impl Spec {
             let key = format!("layer[{at}]");
             let mut layer = Layer::new();
             for (name, pipeline) in self.learners(&key, &spec.learners, registry)? {
-                layer = layer.shared(name, pipeline);
+                layer = layer.learner(name, pipeline);
             }
             for (at, case) in spec.case.iter().enumerate() {
                 let key = format!("{key}.case[{at}]");
@@ -134,7 +134,7 @@ impl Spec {
                     .map_err(|e| self.at(&format!("{key}.transformers"), e))?;
                 let behind = self.learners(&key, &case.learners, registry)?;
                 let behind = behind.into_iter().map(|(name, pipeline)| Learner::new(name, pipeline));
-                layer = layer.case(&case.name, &transformers, behind);
+                layer = layer.case(&case.name, transformers, behind);
             }
             if layer.is_empty() {
                 return Err(self.at(&key, "has no learner; give it learners or a case"));
@@ -205,7 +205,7 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
                     )
                 })?;
             let (name, pipeline) = learner(name.trim(), pipeline, registry)?;
-            layer = layer.shared(name, pipeline);
+            layer = layer.learner(name, pipeline);
         }
         layers.insert(0, layer);
     }
@@ -233,7 +233,7 @@ pub(crate) fn build(a: &Fit, spec: &Spec, registry: &Registry) -> Result<Asked> 
     let meta = if default_meta { Some(registry.pipeline("native.nnls")?) } else { named };
     let has_meta = meta.is_some();
     if let Some(meta) = meta {
-        asked = asked.meta_shared(meta);
+        asked = asked.meta(meta);
     }
     let split = Split::new(a, spec, asked.classifies(), seed)?;
     if !split.holds_out() {

@@ -18,7 +18,7 @@
 //!         let model_bytes = 8 * train.ncols as u64 + 100;
 //!         FitCost { peak_bytes: model_bytes, model_bytes }
 //!     }
-//!     fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+//!     fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
 //!         train.check_finite()?;
 //!         let mean = train.y().flatten().sum::<f64>() / train.shape().nrows as f64;
 //!         Ok(Arc::new(LinearModel::new("doc.mean", vec![0.0; train.shape().ncols], mean)))

@@ -22,6 +22,7 @@ pub use persist::file;
 
 pub use account::budget::MemoryBudget;
 pub use account::ledger::{Bytes, Ledger, Totals, Work, WorkKind};
+pub use data::as_table::{AsTable, AsTarget, InPlace, Target};
 pub use data::classes::{Classes, Label, MAX_CLASSES};
 pub use data::friedman::Friedman1;
 pub use data::gather::{GatherFor, gather};
@@ -40,6 +41,7 @@ pub use design::{
     },
 };
 pub use ensemble::{
+    alone::{Fit, FittedModel},
     builder::SuperLearner,
     fitted::{Categories, FittedEnsemble},
     verify::Verification,
@@ -48,9 +50,10 @@ pub use error::{Error, ErrorKind, GREATEST, Result};
 pub use exec::notes::{FitConvergence, Note, NoteKind};
 pub use exec::report::{LearnerReport, Report};
 pub use exec::score::{ClassScores, Scores};
+pub use learner::chain::{IsLearner, IsTransformer, Transformers};
 pub use learner::estimator::{
     Access, Estimator, FitContext, FitCost, Fitted, FittedTransform, MergeFit, MergeTransform, MissingValues,
-    Predicts, Train, Transformer, check_query_magnitudes, fit_by_merging, fit_transform_by_merging,
+    Predicts, Step, Train, Transformer, check_query_magnitudes, fit_by_merging, fit_transform_by_merging,
     statistics_of,
 };
 pub use learner::kept::KeptRows;

@@ -88,7 +88,7 @@ impl Estimator for GaussianNb {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_magnitudes()?;
         let (present, rows) = PresentClasses::of(train, cx)?;
@@ -190,7 +190,7 @@ impl Estimator for BernoulliNb {
         sums_cost(train, n_classes)
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_finite()?;
         let (present, rows) = PresentClasses::of(train, cx)?;
@@ -256,7 +256,7 @@ impl Estimator for MultinomialNb {
         sums_cost(train, n_classes)
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_finite()?;
         let (present, rows) = PresentClasses::of(train, cx)?;

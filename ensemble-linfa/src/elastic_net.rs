@@ -207,7 +207,7 @@ macro_rules! merging {
                 cost(train)
             }
 
-            fn fit(
+            fn fit_rows(
                 &self,
                 train: &ensemble_core::Train<'_>,
                 cx: &ensemble_core::FitContext<'_>,

@@ -228,7 +228,7 @@ macro_rules! bagged {
                 self.bag().cost(train, n_classes)
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.bag().fit(train, cx)
             }
         }
@@ -335,7 +335,7 @@ impl Estimator for AdaBoostClassifier {
         FitCost { peak_bytes: (trees + rows + growth.growing_bytes(train)) as u64, model_bytes: trees as u64 }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;

@@ -77,7 +77,7 @@ impl Estimator for IsotonicRegression {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let (x, y) = training_views(train)?;
         if x.ncols() != 1 {
             return Err(Error::shape("columns of an isotonic regression", 1, x.ncols()));

@@ -75,7 +75,7 @@ impl Estimator for LinearRegression {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let (x, y) = training_views(train)?;
         self.check_rank(train)?;
         let params = linfa_linear::LinearRegression::new().with_intercept(self.fit_intercept);

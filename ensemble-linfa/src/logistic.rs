@@ -175,7 +175,7 @@ macro_rules! logistic {
                 cost(train, n_classes, $multinomial)
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
                 let problem = Problem {
                     kind: Self::KIND,

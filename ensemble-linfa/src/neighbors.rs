@@ -545,7 +545,7 @@ macro_rules! neighbors {
                 self.search().cost(train)
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
                 train.check_finite()?;
                 let say: fn(&Train<'_>, &FitContext<'_>) -> Result<std::result::Result<Say, Arc<dyn Model>>> =

@@ -127,7 +127,7 @@ impl Transformer for Pca {
         self.n_components.unwrap_or(ncols)
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         let (x, y) = training_views(train)?;
         let k = self.components(train.shape())?;
         let params = linfa_reduction::Pca::params(k).whiten(self.whiten);
@@ -200,7 +200,7 @@ macro_rules! random_projection {
                 self.n_components.unwrap_or(ncols)
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
                 train.check_magnitudes()?;
                 let p = train.x().ncols();
                 let k = components_of(Self::KIND, self.n_components, p)?;

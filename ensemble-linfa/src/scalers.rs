@@ -146,7 +146,7 @@ macro_rules! linear_scaler {
                 linear_cost(train)
             }
 
-            fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+            fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
                 self.check()?;
                 let params: fn(&Self) -> ScalingMethod<f64> = $params;
                 fit_linear(Self::KIND, &LinearScalerParams::new(params(self)), train)
@@ -199,7 +199,7 @@ impl Transformer for NormScaler {
         FitCost { peak_bytes: 0, model_bytes: size_of::<RowScaler>() as u64 }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         train.check_finite()?;
         Ok(Arc::new(RowScaler::new(self.norm, train.x().ncols(), LEAST_LENGTH)))
     }
@@ -232,7 +232,7 @@ impl Transformer for Whitener {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         let (x, y) = training_views(train)?;
         if let Some(column) = dependent_column(train.contiguous_x()?, train.contiguous_y()?, true)? {
             return Err(Error::unsupported(format!(

@@ -347,7 +347,7 @@ impl Estimator for Svr {
         cost(train, 24, 1)
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         let (x, y) = training_views(train)?;
         let (kernel, factor) = Kernel::new(self.kernel, self.gamma, self.degree, self.coef0, x);
@@ -439,7 +439,7 @@ impl Estimator for Svc {
         cost(train, 12, n_machines(n_classes))
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;

@@ -594,7 +594,7 @@ impl Estimator for DecisionTreeClassifier {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let growth = self.growth();
         growth.check()?;
         train.check_magnitudes()?;

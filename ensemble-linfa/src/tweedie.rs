@@ -211,7 +211,7 @@ impl Estimator for TweedieRegressor {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         let (x, y) = training_views(train)?;
         let mean = self.check_targets(y)?;

@@ -57,7 +57,7 @@ pub(crate) fn finite<'v>(kind: &str, what: &str, values: impl IntoIterator<Item 
 }
 
 /// A model that predicts one row from that row alone. Whatever block a row comes in, its prediction has the same bits.
-pub(crate) trait RowModel: Send + Sync {
+pub(crate) trait RowModel: Send + Sync + 'static {
     /// As [`Model::n_inputs`].
     fn n_inputs(&self) -> usize;
     /// As [`Model::n_outputs`].

@@ -693,7 +693,7 @@ mod neighbors {
                                 RowsView::new(target.as_mat(), &kept).unwrap(),
                             )
                             .unwrap();
-                            let model = match learner.fit(&train, &cx) {
+                            let model = match learner.fit_rows(&train, &cx) {
                                 Ok(model) => model,
                                 Err(e) => {
                                     assert!(
@@ -741,7 +741,8 @@ mod neighbors {
         let ledger = Ledger::default();
         let cx = FitContext::alone(&Heap, &ledger).with_classes(3);
         let model =
-            with_train(c_order(&x, N, P), &y, |train| KNeighborsClassifier::new().fit(train, &cx)).unwrap();
+            with_train(c_order(&x, N, P), &y, |train| KNeighborsClassifier::new().fit_rows(train, &cx))
+                .unwrap();
         let bytes = ensemble_core::Totals::of(&ledger.into_entries()).gathered_bytes;
         assert_eq!(bytes, (N * P * 8) as u64);
         let out = predict(&*model, c_order(&x, N, P));
@@ -893,7 +894,7 @@ mod projections {
         let ledger = ensemble_core::Ledger::default();
         let cx = FitContext { seed: 5, ..FitContext::alone(&ensemble_core::Heap, &ledger) };
         let other = with_train(view, &y, |train| {
-            ensemble_core::Transformer::fit(
+            ensemble_core::Transformer::fit_rows(
                 &GaussianRandomProjection::new().n_components(Some(k)),
                 train,
                 &cx,

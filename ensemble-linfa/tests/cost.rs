@@ -125,7 +125,7 @@ fn declared_costs_are_tight_bounds() {
                             ..FitContext::alone(&Heap, &ledger)
                         };
                         let train = train(table.as_mat(), target.as_mat(), &all);
-                        let (model, peak, kept) = measured(|| learner.fit(&train, &cx).unwrap());
+                        let (model, peak, kept) = measured(|| learner.fit_rows(&train, &cx).unwrap());
                         let cost = match n_classes {
                             0 => learner.cost(shape),
                             k => learner.cost_with_classes(shape, k),
@@ -141,7 +141,7 @@ fn declared_costs_are_tight_bounds() {
                     let target = MatRef::column_vector(&numbers);
                     let train = train(table.as_mat(), target, &all);
                     let cx = FitContext::alone(&Heap, &ledger);
-                    let (map, peak, kept) = measured(|| transformer.fit(&train, &cx).unwrap());
+                    let (map, peak, kept) = measured(|| transformer.fit_rows(&train, &cx).unwrap());
                     check(&label, transformer.cost(shape), (peak, kept), true);
                     drop(map);
                 }

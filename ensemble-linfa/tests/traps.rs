@@ -394,10 +394,10 @@ fn rows_that_linfas_k_d_tree_panics_on_are_a_sentence() {
         ensemble_core::RowsView::new(target.as_mat(), &all).unwrap(),
     )
     .unwrap();
-    let error = KNeighborsRegressor::new().algorithm(Algorithm::KdTree).fit(&train, &cx).err().unwrap();
+    let error = KNeighborsRegressor::new().algorithm(Algorithm::KdTree).fit_rows(&train, &cx).err().unwrap();
     assert!(error.to_string().contains("Fortran"), "{error}");
-    assert!(KNeighborsRegressor::new().fit(&train, &cx).is_ok(), "auto takes another index");
-    let error = KNeighborsRegressor::new().n_neighbors(51).fit(&train, &cx).err().unwrap();
+    assert!(KNeighborsRegressor::new().fit_rows(&train, &cx).is_ok(), "auto takes another index");
+    let error = KNeighborsRegressor::new().n_neighbors(51).fit_rows(&train, &cx).err().unwrap();
     assert!(error.to_string().contains("50"), "{error}");
     let huge = vec![1e200; 50];
     assert!(fit(&KNeighborsRegressor::new(), c_order(&huge, 50, 1), &y, None).is_err());
@@ -444,7 +444,7 @@ fn a_super_learner_of_linfas_learners_gathers_no_row_of_a_mapped_table() {
         .meta(ensemble_linfa::Ridge::new())
         .fit(&x, &y)
         .unwrap();
-    let report = fitted.report();
+    let report = fitted.report().unwrap();
     assert_eq!(report.totals.gathered_bytes, 0);
     assert!(report.as_planned, "plan and ledger agree");
     let path = dir.path().join("model");

@@ -18,7 +18,7 @@ macro_rules! linear_estimator {
                 cost(train)
             }
 
-            fn fit(
+            fn fit_rows(
                 &self,
                 train: &ensemble_core::Train<'_>,
                 cx: &ensemble_core::FitContext<'_>,

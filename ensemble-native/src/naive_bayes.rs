@@ -169,7 +169,7 @@ impl Estimator for GaussianNb {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_finite()?;
         ensemble_core::class_counts(train, cx)?;
         fit_by_merging(self, train, cx)

@@ -141,7 +141,7 @@ impl Algorithm {
 /// let train = Train::new(RowsView::new(x.as_mat(), &rows)?, RowsView::new(y.as_mat(), &rows)?)?;
 /// let ledger = Ledger::default();
 /// let cx = FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) };
-/// let model = KNeighborsRegressor::new().n_neighbors(2).fit(&train, &cx)?;
+/// let model = KNeighborsRegressor::new().n_neighbors(2).fit_rows(&train, &cx)?;
 /// let mut out = [0.0];
 /// model.predict_into(MatRef::new(&[1.6], 1, 1, Order::C)?, MatMut::column_vector(&mut out))?;
 /// assert_eq!(out, [0.5]);
@@ -245,7 +245,7 @@ impl Estimator for KNeighborsRegressor {
         FitCost { peak_bytes: model_bytes + tree::build_bytes(train.nrows, train.ncols), model_bytes }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_finite()?;
         fit_by_merging(self, train, cx)
     }
@@ -801,7 +801,7 @@ mod tests {
         let view = ensemble_core::RowsView::new(x.as_mat(), &rows).unwrap();
         let ledger = ensemble_core::Ledger::default();
         let cx = FitContext::alone(&ensemble_core::Heap, &ledger);
-        let model = learner.fit(&Train::new(view, view).unwrap(), &cx).unwrap();
+        let model = learner.fit_rows(&Train::new(view, view).unwrap(), &cx).unwrap();
         let loaded = registry.load_model(&model.to_record().unwrap()).unwrap();
         let mut out = [0.0; 2];
         let queries = MatRef::column_vector(&[2.25, 7.0]);

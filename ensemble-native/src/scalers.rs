@@ -38,7 +38,7 @@ macro_rules! affine_transformer {
                 column_cost(train)
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
                 train.check_finite()?;
                 fit_transform_by_merging(self, train, cx)
             }
@@ -304,7 +304,7 @@ impl Transformer for Normalizer {
         FitCost { peak_bytes: 0, model_bytes: size_of::<RowScaler>() as u64 }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         train.check_finite()?;
         Ok(Arc::new(RowScaler::new(self.norm, train.x().ncols(), LEAST_LENGTH)))
     }

@@ -191,7 +191,7 @@ fn rows_in_runs_and_all_learners_fit_by_the_estimator_trait() {
     ] {
         let learner = registry.pipeline(text).unwrap();
         assert_eq!(learner.as_merge().is_some(), learner.access() == Access::Merge, "{text}");
-        let model = learner.fit(&train, &cx).unwrap();
+        let model = learner.fit_rows(&train, &cx).unwrap();
         let shape = Shape { nrows: 2500, ncols: 4 };
         assert!(learner.cost(shape).peak_bytes > 0 && learner.cost(shape).model_bytes > 0, "{text}");
         let predicted = predict(model.as_ref(), problem.rows(900..1400));
@@ -218,7 +218,7 @@ fn transformed(t: &dyn Transformer, x: &[f64], n: usize, p: usize) -> (Vec<f64>,
     )
     .unwrap();
     let (scratch, ledger) = (Heap, Ledger::new());
-    let fitted = t.fit(&train, &FitContext::alone(&scratch, &ledger)).unwrap();
+    let fitted = t.fit_rows(&train, &FitContext::alone(&scratch, &ledger)).unwrap();
     let mut out = vec![0.0; n * p];
     fitted.transform_block_into(table.as_mat(), MatMut::new(&mut out, n, p, Order::C).unwrap()).unwrap();
     (out, fitted.to_record().unwrap())

@@ -326,8 +326,10 @@ fn fit(learner: &KNeighborsRegressor, data: &Data, order: Order) -> Result<Arc<d
     let rows = Rows::all(data.nrows);
     let train = Train::new(RowsView::new(x.as_mat(), &rows)?, RowsView::new(y.as_mat(), &rows)?)?;
     let ledger = Ledger::default();
-    learner
-        .fit(&train, &FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) })
+    learner.fit_rows(
+        &train,
+        &FitContext { table: Some(&x), target: Some(&y), ..FitContext::alone(&Heap, &ledger) },
+    )
 }
 
 #[test]
@@ -453,7 +455,7 @@ fn borrowed_rows_are_copied_and_answer_alike() {
         let train =
             Train::new(RowsView::new(x.as_mat(), &rows).unwrap(), RowsView::new(y, &rows).unwrap()).unwrap();
         let ledger = Ledger::default();
-        let model = learner.fit(&train, &FitContext::alone(&Heap, &ledger)).unwrap();
+        let model = learner.fit_rows(&train, &FitContext::alone(&Heap, &ledger)).unwrap();
         assert_eq!(predict(model.as_ref(), &queries), want);
         let copied = (data.nrows * (p + 1) * 8) as u64;
         assert!(model.bytes() >= copied, "{} of {copied} bytes", model.bytes());
@@ -463,9 +465,9 @@ fn borrowed_rows_are_copied_and_answer_alike() {
         let train =
             Train::new(RowsView::new(x.as_mat(), &rows).unwrap(), RowsView::new(y.as_mat(), &rows).unwrap())
                 .unwrap();
-        let borrowed = learner.fit(&train, &FitContext::alone(&Heap, &ledger)).unwrap();
+        let borrowed = learner.fit_rows(&train, &FitContext::alone(&Heap, &ledger)).unwrap();
         let cx = FitContext { table: Some(&x), target: None, ..FitContext::alone(&Heap, &ledger) };
-        let kept = learner.fit(&train, &cx).unwrap();
+        let kept = learner.fit_rows(&train, &cx).unwrap();
         let rows: Vec<usize> = (0..700).chain(1500..2500).collect();
         for ((query, a), b) in queries
             .chunks_exact(p)

@@ -94,7 +94,7 @@ impl Estimator for LogisticRegression {
         Predicts::Probabilities
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         not_negative(Self::KIND, "alpha", self.alpha)?;
         train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;

@@ -309,7 +309,7 @@ macro_rules! naive_bayes {
                 Predicts::Probabilities
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
                 train.check_magnitudes()?;
                 let (present, counts) = PresentClasses::of(train, cx)?;

@@ -639,7 +639,7 @@ impl Estimator for KNeighborsRegressor {
         self.neighborhood.cost(Self::KIND, train)
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.neighborhood.check(Self::KIND)?;
         train.check_finite()?;
         self.neighborhood.fit(Self::KIND, train, cx, None)
@@ -683,7 +683,7 @@ impl Estimator for KNeighborsClassifier {
         Predicts::Probabilities
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.neighborhood.check(Self::KIND)?;
         train.check_finite()?;
         let (present, _) = PresentClasses::of(train, cx)?;

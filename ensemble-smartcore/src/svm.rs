@@ -522,7 +522,7 @@ impl Estimator for Svr {
         FitCost { peak_bytes: 16 * n * n + 200 * n + 32 * p, model_bytes }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_magnitudes()?;
         check_shape(Self::KIND, train.shape())?;
@@ -668,7 +668,7 @@ impl Estimator for Svc {
         Predicts::Votes
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_magnitudes()?;
         let (present, counts) = PresentClasses::of(train, cx)?;

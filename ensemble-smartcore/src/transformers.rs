@@ -119,7 +119,7 @@ impl Transformer for StandardScaler {
         FitCost { peak_bytes: 400 * p + 4096, model_bytes: 16 * p + size_of::<Affine>() as u64 }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         train.check_magnitudes()?;
         let Learned { means, stds, .. } = call(Self::KIND, train.x(), |x| {
             let parameters = numerical::StandardScalerParameters::default();
@@ -273,7 +273,7 @@ impl Transformer for Pca {
         self.n_components.unwrap_or(ncols)
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         self.check_shape(train.shape())?;
         train.check_magnitudes()?;
         let k = self.n_out(train.shape().ncols);
@@ -366,7 +366,7 @@ impl Transformer for Svd {
         self.n_components
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         self.check_shape(train.shape())?;
         train.check_magnitudes()?;
         let ncols = train.shape().ncols;
@@ -440,7 +440,7 @@ impl Transformer for Lda {
         self.n_components
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         self.check_shape(train.shape())?;
         train.check_magnitudes()?;
         let (present, _) = PresentClasses::of(train, cx)?;

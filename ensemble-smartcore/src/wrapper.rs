@@ -86,7 +86,7 @@ where
         (self.cost)(train)
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_magnitudes()?;
         let (y, parameters) = (targets(train), self.parameters.clone());
         let fitted = call(self.kind, train.x(), move |x| E::fit(x, &y, parameters))?;
@@ -126,7 +126,8 @@ impl<E: DeserializeOwned, P> WrappedModel<E, P> {
 
 impl<E, P> Model for WrappedModel<E, P>
 where
-    E: SupervisedEstimator<SharedMatrix, Vec<f64>, P> + Serialize + Send + Sync,
+    E: SupervisedEstimator<SharedMatrix, Vec<f64>, P> + Serialize + Send + Sync + 'static,
+    P: 'static,
 {
     fn n_inputs(&self) -> usize {
         self.n_inputs

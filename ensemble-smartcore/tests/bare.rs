@@ -262,7 +262,7 @@ fn neighbors_classify_by_shares_and_read_the_table_through_its_handle() {
         n_classes: Some(k),
         ..FitContext::alone(&Heap, &ledger)
     };
-    let kept = KNeighborsClassifier::new().weights(NeighborWeights::Distance).fit(&train, &cx).unwrap();
+    let kept = KNeighborsClassifier::new().weights(NeighborWeights::Distance).fit_rows(&train, &cx).unwrap();
     assert_eq!(predict(&*kept, data.mat()), predict(&*model, data.mat()));
     assert_eq!(model.bytes() - kept.bytes(), (90 * 4 * 8) as u64, "nothing is copied when a handle is lent");
 }
@@ -399,7 +399,8 @@ fn transformers_map_rows_as_smartcores_do() {
         let all = data.dense_all();
         let same = |ours: &dyn Transformer, bare: X| {
             let ledger = Ledger::default();
-            let fitted = ours.fit(&data.train(), &FitContext::alone(&Heap, &ledger).with_classes(3)).unwrap();
+            let fitted =
+                ours.fit_rows(&data.train(), &FitContext::alone(&Heap, &ledger).with_classes(3)).unwrap();
             let k = fitted.n_out();
             assert_eq!((fitted.n_in(), k), (4, ours.n_out(4)));
             let map = |fitted: &dyn ensemble_core::FittedTransform| {

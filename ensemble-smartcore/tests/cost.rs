@@ -90,7 +90,7 @@ fn fits_allocate_what_they_declare() {
                 let mat = tables.x.as_mat();
                 ensemble_core::Shape { nrows: tables.rows.len(), ncols: mat.ncols() }
             };
-            let (model, peak, kept) = tables.measure(|train, cx| learner.fit(train, cx).unwrap());
+            let (model, peak, kept) = tables.measure(|train, cx| learner.fit_rows(train, cx).unwrap());
             let cost = match tables.n_classes {
                 0 => learner.cost(shape),
                 k => learner.cost_with_classes(shape, k),
@@ -104,14 +104,14 @@ fn fits_allocate_what_they_declare() {
         };
     let transformer = |what: &str, tables: &Tables, t: &dyn Transformer, faults: &mut Vec<String>| {
         let shape = ensemble_core::Shape { nrows: tables.rows.len(), ncols: tables.x.as_mat().ncols() };
-        let (_fitted, peak, kept) = tables.measure(|train, cx| t.fit(train, cx).unwrap());
+        let (_fitted, peak, kept) = tables.measure(|train, cx| t.fit_rows(train, cx).unwrap());
         check(&format!("{} {what}", t.kind()), t.cost(shape), peak, kept, true, faults);
     };
     let (n, p) = (20_000, 20);
     // The first fit starts the thread pool.
     let first = Tables::new((n, p), Order::C, 0, |r, c| noise(p * r + c), noise);
     for _ in 0..20 {
-        first.measure(|train, cx| RidgeRegression::new(1.0).fit(train, cx).map(drop).unwrap());
+        first.measure(|train, cx| RidgeRegression::new(1.0).fit_rows(train, cx).map(drop).unwrap());
     }
     for (order, name) in [(Order::C, "C"), (Order::F, "F")] {
         let value = |r: usize, c: usize| noise(r * p + c);

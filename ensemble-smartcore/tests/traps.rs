@@ -37,8 +37,8 @@ fn fit_any(built: &Built, data: &Data, k: usize) -> Result<Fitted, Error> {
     let ledger = Ledger::default();
     let cx = FitContext { n_classes: Some(k), ..FitContext::alone(&Heap, &ledger) };
     match built {
-        Built::Learner(learner) => learner.fit(&data.train(), &cx).map(Fitted::Model),
-        Built::Transformer(transformer) => transformer.fit(&data.train(), &cx).map(Fitted::Map),
+        Built::Learner(learner) => learner.fit_rows(&data.train(), &cx).map(Fitted::Model),
+        Built::Transformer(transformer) => transformer.fit_rows(&data.train(), &cx).map(Fitted::Map),
     }
 }
 
@@ -393,7 +393,7 @@ fn one_seed_gives_one_forest_and_another_seed_another() {
         let run = |random_state: u64, seed: u64| {
             let ledger = Ledger::default();
             let cx = FitContext { seed, n_classes: Some(k), ..FitContext::alone(&Heap, &ledger) };
-            let model = make(random_state).fit(&data.train(), &cx).unwrap();
+            let model = make(random_state).fit_rows(&data.train(), &cx).unwrap();
             serde_json::to_string(&predict(&*model, data.mat())).unwrap()
         };
         let kind = make(0).kind();
@@ -473,11 +473,11 @@ fn a_stack_of_smartcores_learners_reads_a_mapped_file_without_a_copy_for_any_num
         for k in [2, 5] {
             let mut layer = Layer::new();
             for (name, learner) in &learners {
-                layer = layer.shared(*name, Arc::clone(learner));
+                layer = layer.learner(*name, Arc::clone(learner));
             }
             let stack = SuperLearner::new(KFold::new(k)).layer(layer).meta(RidgeRegression::new(0.1));
             let fitted = stack.fit(&x, &y).unwrap();
-            assert_eq!(fitted.report().totals.gathered_bytes, 0, "{k} folds, {order:?}");
+            assert_eq!(fitted.report().unwrap().totals.gathered_bytes, 0, "{k} folds, {order:?}");
             let predictions = fitted.predict(&x).unwrap();
             let mean = data.y.iter().sum::<f64>() / n as f64;
             let (mut errors, mut total) = (0.0, 0.0);
@@ -532,7 +532,7 @@ fn neighbours_are_saved_with_their_rows_or_by_the_place_of_their_rows() {
     let mut registry = registry();
     registry.open_tables_with(ensemble_memmap::open_reference);
     for algorithm in [NeighborSearch::Linear, NeighborSearch::CoverTree] {
-        let model = KNeighborsClassifier::new().algorithm(algorithm).fit(&train, &cx).unwrap();
+        let model = KNeighborsClassifier::new().algorithm(algorithm).fit_rows(&train, &cx).unwrap();
         let want = predict(&*model, data.mat());
         let (whole, small) = (dir.path().join("whole"), dir.path().join("small"));
         model.to_record().unwrap().save(&whole).unwrap();
@@ -573,12 +573,12 @@ fn a_stack_of_smartcores_classifiers_reads_a_mapped_file_without_a_copy() {
     ]
     .iter()
     .fold(Layer::new(), |layer, text| {
-        layer.shared(*text, registry.pipeline(&format!("smartcore.{text}")).unwrap())
+        layer.learner(*text, registry.pipeline(&format!("smartcore.{text}")).unwrap())
     });
     let meta = registry.pipeline("smartcore.logistic_regression").unwrap();
-    let stack = SuperLearner::new(KFold::new(3)).layer(layer).meta_shared(meta);
+    let stack = SuperLearner::new(KFold::new(3)).layer(layer).meta(meta);
     let fitted = stack.fit(&x, &y).unwrap();
-    let report = fitted.report();
+    let report = fitted.report().unwrap();
     assert_eq!(report.totals.gathered_bytes, 0);
 }
 
@@ -594,7 +594,7 @@ fn least_squares_is_right_wherever_columns_lie_and_whatever_their_units() {
         let data = Data::new((n, 3), (Order::C, 0), Rows::all(n), |r, c| place(c, value(r, c)), |_, r| y[r]);
         let ledger = Ledger::default();
         let learner = LinearRegression::new().solver(solver);
-        let model = learner.fit(&data.train(), &FitContext::alone(&Heap, &ledger)).unwrap();
+        let model = learner.fit_rows(&data.train(), &FitContext::alone(&Heap, &ledger)).unwrap();
         let predicted = predict(&*model, data.mat());
         (predicted.iter().zip(&y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / n as f64).sqrt()
     };

@@ -46,7 +46,7 @@ fn machine() -> String {
 
 fn layer(registry: &Registry, learners: &[(&str, &str)]) -> Layer {
     learners.iter().fold(Layer::new(), |layer, (name, text)| {
-        layer.shared(*name, registry.pipeline(text).unwrap_or_else(|e| panic!("{text}: {e}")))
+        layer.learner(*name, registry.pipeline(text).unwrap_or_else(|e| panic!("{text}: {e}")))
     })
 }
 
@@ -123,7 +123,7 @@ fn hash(fitted: &FittedEnsemble, x: &dyn Table) -> String {
         (0..held_out.ncols()).for_each(|column| hash.add(held_out.get(row, column)));
     }
     fitted.predict(x).expect("predicts").into_iter().for_each(|value| hash.add(value));
-    for learner in &fitted.report().learners {
+    for learner in &fitted.report().unwrap().learners {
         let scores = learner.scores.iter().flat_map(|s| s.cv_rmse_folds.iter().chain([&s.cv_rmse_mean]));
         scores.for_each(|value| hash.add(*value));
     }
@@ -153,14 +153,14 @@ fn results_are_those_that_were_written_down() {
                 let stack = layers
                     .iter()
                     .fold(SuperLearner::new(folds), |stack, learners| stack.layer(layer(&registry, learners)))
-                    .meta_shared(registry.pipeline(meta).unwrap())
+                    .meta(registry.pipeline(meta).unwrap())
                     .keep_out_of_fold()
                     .seed(3);
                 let fit = |threads: usize, budget: MemoryBudget| {
                     let stack = stack.clone().threads(threads).budget(budget);
                     let fitted = stack.scratch(Arc::new(SpillDir::new(dir.path()))).fit(&x, target);
                     let fitted = fitted.unwrap_or_else(|e| panic!("{label}: {e}"));
-                    assert!(fitted.report().as_planned, "{label}");
+                    assert!(fitted.report().unwrap().as_planned, "{label}");
                     hash(&fitted, &x)
                 };
                 let one = fit(1, MemoryBudget::unlimited());

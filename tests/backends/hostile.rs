@@ -78,7 +78,7 @@ impl Tables {
         let y = if learner.predicts().classifies() { &self.classes } else { &self.numbers };
         // A pool of its own: other tests may keep the common one busy for longer than any fit here may take.
         let stack =
-            SuperLearner::new(KFold::new(2).exact()).layer(Layer::new().shared("it", learner)).threads(1);
+            SuperLearner::new(KFold::new(2).exact()).layer(Layer::new().learner("it", learner)).threads(1);
         stack.plan(x, y)?;
         let predicted = stack.fit(x, y)?.predict(x)?;
         assert!(predicted.iter().all(|v| v.is_finite()), "it predicts what is not finite");
@@ -181,7 +181,7 @@ fn what_depends_on_the_table_is_refused_by_the_plan() {
         "native.standard_scaler | native.k_neighbors_regressor:n_neighbors=46",
     ] {
         let learner = registry().pipeline(text).unwrap();
-        let stack = SuperLearner::new(KFold::new(2).exact()).layer(Layer::new().shared("it", learner));
+        let stack = SuperLearner::new(KFold::new(2).exact()).layer(Layer::new().learner("it", learner));
         let error = stack.plan(&tables.wide, &tables.numbers).map(|_| ()).unwrap_err();
         let ErrorKind::Declaration { name, layer: 0, source } = error.kind() else {
             panic!("{text}: {error}")

@@ -29,7 +29,7 @@ impl Estimator for Declares {
     fn cost(&self, _: Shape) -> FitCost {
         self.0
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         fit_by_merging(self, train, cx)
     }
     fn as_merge(&self) -> Option<&dyn MergeFit> {
@@ -88,10 +88,10 @@ fn an_order_of_rows_and_predictions_in_two_orders_count() {
 fn neighbours_of_a_table_that_was_only_lent_copy_it_and_the_ledger_says_so() {
     let (x, y) = tables(3_000);
     let near = || registry().pipeline("native.k_neighbors_regressor").unwrap();
-    let stack = SuperLearner::new(KFold::new(3)).layer(Layer::new().shared("near", near()));
+    let stack = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("near", near()));
     let owned = stack.fit(&x, &y).unwrap();
-    assert!(owned.report().as_planned);
-    assert_eq!(owned.report().totals.gathered_bytes, 0);
+    assert!(owned.report().unwrap().as_planned);
+    assert_eq!(owned.report().unwrap().totals.gathered_bytes, 0);
     /// Nobody can keep it.
     struct Lent<'a>(MatRef<'a>);
     impl Table for Lent<'_> {
@@ -102,15 +102,15 @@ fn neighbours_of_a_table_that_was_only_lent_copy_it_and_the_ledger_says_so() {
     let (lx, ly) = (Lent(x.as_mat()), Lent(y.as_mat()));
     let plan = stack.plan(&lx, &ly).unwrap();
     let lent = stack.fit(&lx, &ly).unwrap();
-    let report = lent.report();
+    let report = lent.report().unwrap();
     assert!(report.as_planned, "{:#?}\n{:#?}", report.work, plan.copies());
     let copied: u64 = report.work.iter().filter(|w| w.kind == WorkKind::Gather).map(|w| w.bytes).sum();
     assert_eq!(copied, 3_000 * 6 * 8);
     // Rows above the first layer are the engine's own, and are kept without a copy.
-    let two = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("runs", Runs)).meta_shared(near());
+    let two = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("runs", Runs)).meta(near());
     let two = two.fit(&lx, &ly).unwrap();
-    assert!(two.report().as_planned, "{:#?}", two.report().work);
-    let kept = two.report().work.iter().filter(|w| w.what == "rows that statistics keep");
+    assert!(two.report().unwrap().as_planned, "{:#?}", two.report().unwrap().work);
+    let kept = two.report().unwrap().work.iter().filter(|w| w.what == "rows that statistics keep");
     assert_eq!(kept.map(|w| w.bytes).sum::<u64>(), 3_000 * 8, "the targets alone were lent");
 }
 
@@ -120,17 +120,17 @@ fn what_is_held_at_once_is_within_the_plan() {
     let pipeline = |text: &str| registry().pipeline(text).unwrap();
     for folds in [KFold::new(3), KFold::new(3).shuffle(2), KFold::new(10).exact()] {
         let layer = Layer::new()
-            .shared("near", pipeline("native.min_max_scaler | native.k_neighbors_regressor"))
+            .learner("near", pipeline("native.min_max_scaler | native.k_neighbors_regressor"))
             .learner("whole", crate::support::WholeMatrix(Some(Order::F)))
-            .shared("ridge", pipeline("native.ridge"));
+            .learner("ridge", pipeline("native.ridge"));
         let stack = SuperLearner::new(folds)
             .layer(layer)
-            .layer(Layer::new().shared("a", pipeline("native.ridge")).learner("runs", Runs))
-            .meta_shared(pipeline("native.nnls"))
+            .layer(Layer::new().learner("a", pipeline("native.ridge")).learner("runs", Runs))
+            .meta(pipeline("native.nnls"))
             .keep_out_of_fold();
         let plan = stack.plan(&x, &y).unwrap();
         let fitted = stack.fit(&x, &y).unwrap();
-        let report = fitted.report();
+        let report = fitted.report().unwrap();
         assert!(report.as_planned, "{:#?}", report.work);
         assert!(report.peak_held_bytes > 0 && report.peak_held_bytes <= plan.peak_bytes());
     }

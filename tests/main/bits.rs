@@ -19,11 +19,11 @@ fn stack(folds: KFold) -> SuperLearner {
         ("knn", "native.min_max_scaler | native.k_neighbors_regressor:n_neighbors=4"),
         ("norm", "native.normalizer | native.ridge"),
     ] {
-        layer = layer.shared(name, registry.pipeline(text).unwrap());
+        layer = layer.learner(name, registry.pipeline(text).unwrap());
     }
     SuperLearner::new(folds)
         .layer(layer.learner("whole", WholeMatrix(None)).learner("runs", Runs))
-        .meta_shared(registry.pipeline("native.nnls").unwrap())
+        .meta(registry.pipeline("native.nnls").unwrap())
         .keep_out_of_fold()
         .seed(7)
 }
@@ -43,12 +43,12 @@ fn threads_budget_and_access_do_not_change_a_bit() {
     let spill = || Arc::new(SpillDir::temp());
     let reference = stack(folds).threads(1).scratch(spill()).fit(&x, &y).unwrap();
     assert!(
-        reference.report().as_planned,
+        reference.report().unwrap().as_planned,
         "{:#?}\n{}",
-        reference.report().work,
+        reference.report().unwrap().work,
         stack(folds).scratch(spill()).plan(&x, &y).unwrap()
     );
-    assert_eq!(reference.report().learners[4].access, "rewired");
+    assert_eq!(reference.report().unwrap().learners[4].access, "rewired");
     let want = bits(&reference, &x);
     for threads in [2, 8] {
         let fitted = stack(folds).threads(threads).scratch(spill()).fit(&x, &y).unwrap();
@@ -56,7 +56,7 @@ fn threads_budget_and_access_do_not_change_a_bit() {
     }
     let small =
         stack(folds).threads(2).scratch(spill()).budget(MemoryBudget::bytes(6 << 20)).fit(&x, &y).unwrap();
-    assert!(small.report().as_planned);
+    assert!(small.report().unwrap().as_planned);
     assert_eq!(bits(&small, &x), want, "small budget");
 
     // The same rows in memory cannot be rewired: they are gathered.
@@ -65,8 +65,8 @@ fn threads_budget_and_access_do_not_change_a_bit() {
         DenseTable::new(mat.as_slice().unwrap().to_vec(), mat.nrows(), mat.ncols(), Order::C).unwrap();
     let target = DenseTable::column(y.as_mat().as_slice().unwrap().to_vec());
     let gathered = stack(folds).threads(2).fit(&owned, &target).unwrap();
-    assert_eq!(gathered.report().learners[4].access, "gathered");
-    assert!(gathered.report().as_planned);
+    assert_eq!(gathered.report().unwrap().learners[4].access, "gathered");
+    assert!(gathered.report().unwrap().as_planned);
     assert_eq!(bits(&gathered, &x), want, "gathered");
 }
 
@@ -77,7 +77,7 @@ fn shuffled_folds_give_rows_in_the_inputs_order() {
     let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
     let folds = KFold::new(3).shuffle(11);
     let fitted = stack(folds).scratch(Arc::new(SpillDir::temp())).threads(2).fit(&x, &y).unwrap();
-    assert!(fitted.report().as_planned, "{:#?}", fitted.report().work);
+    assert!(fitted.report().unwrap().as_planned, "{:#?}", fitted.report().unwrap().work);
     let oof = fitted.transform().unwrap();
     let target = y.as_mat();
     let error = |j: usize, shift: usize| -> f64 {

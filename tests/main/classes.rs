@@ -35,7 +35,7 @@ impl Estimator for NearestMean {
     fn cost(&self, train: Shape) -> FitCost {
         FitCost { peak_bytes: train.ncols as u64 * 80, model_bytes: train.ncols as u64 * 80 }
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let counts = class_counts(train, cx)?;
         let ncols = train.shape().ncols;
         let present: Vec<usize> = (0..counts.len()).filter(|c| counts[*c] > 0).collect();
@@ -137,9 +137,9 @@ fn a_stack_of_classifiers_predicts_labels_and_probabilities() {
     assert_eq!(plan.classes().unwrap().labels(), [-4, 1, 7].map(Label::Integer));
     assert!(plan.to_string().contains("3 classes: -4, 1, 7"), "{plan}");
     let fitted = stack().fit(&x, &y).unwrap();
-    assert!(fitted.report().as_planned && fitted.classifies());
+    assert!(fitted.report().unwrap().as_planned && fitted.classifies());
     // Labels that are no class numbers are written once as such: the only bytes besides prediction columns.
-    let numbers: Vec<u64> = (fitted.report().copies().iter())
+    let numbers: Vec<u64> = (fitted.report().unwrap().copies().iter())
         .filter(|w| w.kind != WorkKind::Predictions)
         .map(|w| w.bytes)
         .collect();
@@ -155,7 +155,7 @@ fn a_stack_of_classifiers_predicts_labels_and_probabilities() {
     }
     let right = predicted.iter().zip(y.as_mat().column(0).unwrap()).filter(|(p, y)| p == y).count();
     assert!(right > 580, "{right} of 600");
-    for learner in &fitted.report().learners {
+    for learner in &fitted.report().unwrap().learners {
         let scores = learner.scores.as_ref().unwrap();
         let classes = scores.classes.as_ref().unwrap();
         assert!(classes.cv_accuracy_mean > 0.95, "{}: {classes:?}", learner.name);
@@ -183,7 +183,7 @@ fn class_numbers_are_read_in_place_and_threads_and_order_of_rows_change_no_bit()
     let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
     let one = stack().threads(1).fit(&x, &y).unwrap();
     assert!(
-        one.report().copies().iter().all(|w| w.kind == WorkKind::Predictions),
+        one.report().unwrap().copies().iter().all(|w| w.kind == WorkKind::Predictions),
         "the target is not copied"
     );
     let many = stack().threads(4).fit(&x, &y).unwrap();
@@ -194,7 +194,7 @@ fn class_numbers_are_read_in_place_and_threads_and_order_of_rows_change_no_bit()
         .layer(Layer::new().learner("soft", NearestMean(Predicts::Probabilities)))
         .keep_out_of_fold();
     let fitted = shuffled.fit(&x, &y).unwrap();
-    assert!(fitted.report().as_planned);
+    assert!(fitted.report().unwrap().as_planned);
     let rows = fitted.transform().unwrap();
     let y = y.as_mat();
     let right = (0..n).filter(|r| rows.get(*r, y.get(*r, 0) as usize) > 0.5).count();
@@ -297,7 +297,7 @@ fn a_model_with_other_columns_than_declared_is_an_error_of_its_learner() {
         fn cost(&self, _: Shape) -> FitCost {
             FitCost::default()
         }
-        fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
             if train.shape().nrows == 0 {
                 return Err(Error::unsupported("no rows"));
             }
@@ -322,21 +322,21 @@ fn classifiers_whose_fits_merge_take_one_pass_behind_scalers_too() {
         SuperLearner::new(KFold::new(5))
             .layer(
                 Layer::new()
-                    .shared("bare", pipeline("native.gaussian_nb"))
-                    .shared("scaled", pipeline("native.standard_scaler | native.gaussian_nb")),
+                    .learner("bare", pipeline("native.gaussian_nb"))
+                    .learner("scaled", pipeline("native.standard_scaler | native.gaussian_nb")),
             )
-            .meta_shared(pipeline("native.gaussian_nb"))
+            .meta(pipeline("native.gaussian_nb"))
             .keep_out_of_fold()
             .threads(threads)
     };
     let fitted = stack(1).fit(&x, &y).unwrap();
-    let totals = fitted.report().totals;
+    let totals = fitted.report().unwrap().totals;
     assert_eq!(
         (totals.data_passes, totals.gathered_bytes),
         (2, 0),
         "statistics, then out-of-fold predictions"
     );
-    assert!(fitted.report().as_planned);
+    assert!(fitted.report().unwrap().as_planned);
     let z = fitted.transform().unwrap();
     let right = (0..n).filter(|r| z.get(*r, y.as_mat().get(*r, 0) as usize) > 0.5).count();
     assert!(right > n * 95 / 100, "{right} of {n}");

@@ -37,7 +37,7 @@ fn every_fold_is_rewired_in_both_orders() {
         let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
         for k in [2, 3, 5, 10, 20] {
             let fitted = learner(KFold::new(k)).fit(&x, &y).unwrap();
-            let report = fitted.report();
+            let report = fitted.report().unwrap();
             assert!(report.as_planned, "{order:?} K={k}: {:#?}", report.work);
             assert_eq!(report.totals.gathered_bytes, 0, "{order:?} K={k}");
             let most = (k * (COLUMNS + 2) * 2 * x.page_bytes()) as u64;
@@ -60,10 +60,10 @@ fn exact_folds_cost_one_gather_per_fold_shared_by_learners_and_within_the_budget
     let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
     let k = 5;
     let fitted = learner(KFold::new(k).exact()).fit(&x, &y).unwrap();
-    let report = fitted.report();
+    let report = fitted.report().unwrap();
     assert!(report.as_planned, "{:#?}", report.work);
     // Edge folds are one run; the three between are gathered once each, x and y, for both learners.
-    let rows: u64 = fitted.report().fold_sizes[1..4].iter().map(|held| 100_003 - *held as u64).sum();
+    let rows: u64 = fitted.report().unwrap().fold_sizes[1..4].iter().map(|held| 100_003 - *held as u64).sum();
     assert_eq!(report.totals.gathered_bytes, rows * 8 * (COLUMNS as u64 + 1));
     assert_eq!(report.totals.rewired_bytes_copied, 0);
 
@@ -72,16 +72,16 @@ fn exact_folds_cost_one_gather_per_fold_shared_by_learners_and_within_the_budget
     let tight = learner(KFold::new(k).exact()).budget(MemoryBudget::bytes(one + (4 << 20)));
     assert!(tight.plan(&x, &y).unwrap().peak_bytes() <= one + (4 << 20));
     let same = tight.fit(&x, &y).unwrap();
-    assert!(same.report().as_planned);
+    assert!(same.report().unwrap().as_planned);
     assert_eq!(same.predict(&x).unwrap(), fitted.predict(&x).unwrap());
 
     // Less than one set: gathered to a temporary file instead.
     let spilled = learner(KFold::new(k).exact()).budget(MemoryBudget::bytes(4 << 20)).fit(&x, &y).unwrap();
-    assert!(spilled.report().as_planned);
+    assert!(spilled.report().unwrap().as_planned);
     // Targets still fit.
-    assert_eq!(spilled.report().totals.gathered_bytes, rows * 8);
+    assert_eq!(spilled.report().unwrap().totals.gathered_bytes, rows * 8);
     let columns = 100_003 * 3 * 8;
-    assert_eq!(spilled.report().totals.spilled_bytes, rows * 8 * COLUMNS as u64 + columns);
+    assert_eq!(spilled.report().unwrap().totals.spilled_bytes, rows * 8 * COLUMNS as u64 + columns);
     assert_eq!(spilled.predict(&x).unwrap(), fitted.predict(&x).unwrap());
 }
 
@@ -94,8 +94,8 @@ fn a_learner_that_wants_the_other_order_gets_a_gather() {
         .layer(Layer::new().learner("f", WholeMatrix(Some(Order::F))))
         .fit(&x, &y)
         .unwrap();
-    assert!(fitted.report().as_planned);
-    assert_eq!(fitted.report().learners[0].access, "gathered");
+    assert!(fitted.report().unwrap().as_planned);
+    assert_eq!(fitted.report().unwrap().learners[0].access, "gathered");
 }
 
 /// A table in memory that counts the mappings of its views as a kernel does.
@@ -167,7 +167,7 @@ fn views_of_a_wave_share_the_mappings_there_are() {
         let (taken, most) = (AtomicU64::new(0), AtomicU64::new(0));
         let x = Scarce { table: table.clone(), each, granted, taken, most };
         let fitted = stack.fit(&x, &y).unwrap();
-        let report = fitted.report();
+        let report = fitted.report().unwrap();
         assert!(report.as_planned, "{granted} mappings: {:#?}", report.work);
         assert!(x.most.load(Ordering::SeqCst) <= granted);
         assert_eq!(report.learners[0].access, way, "{granted} mappings");
@@ -178,7 +178,7 @@ fn views_of_a_wave_share_the_mappings_there_are() {
     // report says that this was not planned.
     let x = Scarce { table: table.clone(), each: 10, granted: 20, taken: 15.into(), most: 0.into() };
     let fitted = stack.fit(&x, &y).unwrap();
-    let report = fitted.report();
+    let report = fitted.report().unwrap();
     assert!(!report.as_planned && report.totals.gathered_bytes > 0);
     // Reports say what was done, not what was planned.
     assert_eq!(report.learners[0].access, "gathered");
@@ -212,6 +212,6 @@ fn a_target_in_memory_does_not_make_folds_run_one_after_another() {
     };
     assert_eq!((waves(&y), waves(&target)), (1, 1));
     let (a, b) = (stack.fit(&x, &y).unwrap(), stack.fit(&x, &target).unwrap());
-    assert!(b.report().as_planned);
+    assert!(b.report().unwrap().as_planned);
     assert_eq!(a.predict(&x).unwrap(), b.predict(&x).unwrap());
 }

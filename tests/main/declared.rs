@@ -23,8 +23,8 @@ fn passes_are_scans_of_the_input_table_and_nothing_else() {
     let passes = |stack: SuperLearner| {
         let planned = stack.plan(&x, &y).unwrap().totals().data_passes;
         let fitted = stack.fit(&x, &y).unwrap();
-        assert_eq!(fitted.report().totals.data_passes, planned);
-        let scans = fitted.report().work.iter().filter(|w| w.kind == WorkKind::Pass);
+        assert_eq!(fitted.report().unwrap().totals.data_passes, planned);
+        let scans = fitted.report().unwrap().work.iter().filter(|w| w.kind == WorkKind::Pass);
         (planned, scans.filter(|w| w.layer > 0).count())
     };
     let stack = || SuperLearner::new(KFold::new(4));
@@ -32,17 +32,17 @@ fn passes_are_scans_of_the_input_table_and_nothing_else() {
     // moments, and one through the ridge for the scaler's extrema and the last one's moments.
     let three = stack()
         .layer(Layer::new().learner("rows", Runs))
-        .layer(Layer::new().shared("ridge", pipeline("native.ridge")))
-        .meta_shared(pipeline("native.min_max_scaler | native.ridge"));
+        .layer(Layer::new().learner("ridge", pipeline("native.ridge")))
+        .meta(pipeline("native.min_max_scaler | native.ridge"));
     assert_eq!(passes(three), (2, 2));
     // Every learner that needs rows predicts its folds on its own.
     let four = || {
         let layer = Layer::new().learner("rows", Runs).learner("whole", WholeMatrix(None));
         layer
-            .shared("near", pipeline("native.k_neighbors_regressor"))
-            .shared("ridge", pipeline("native.ridge"))
+            .learner("near", pipeline("native.k_neighbors_regressor"))
+            .learner("ridge", pipeline("native.ridge"))
     };
-    assert_eq!(passes(stack().layer(four()).meta_shared(pipeline("native.nnls"))), (4, 1));
+    assert_eq!(passes(stack().layer(four()).meta(pipeline("native.nnls"))), (4, 1));
     // A last layer that is not scored predicts nothing.
     assert_eq!(passes(stack().layer(Layer::new().learner("rows", Runs)).without_meta_score()), (1, 0));
 }
@@ -51,15 +51,15 @@ fn passes_are_scans_of_the_input_table_and_nothing_else() {
 fn copies_in_a_fit_are_the_learners_own_and_those_for_its_rows_are_shared() {
     let (x, y) = tables(3000);
     let layer = Layer::new()
-        .shared("mapped", registry().pipeline("native.normalizer | native.k_neighbors_regressor").unwrap())
+        .learner("mapped", registry().pipeline("native.normalizer | native.k_neighbors_regressor").unwrap())
         .learner("whole", WholeMatrix(Some(Order::F)))
         .learner("runs", Runs);
     let fitted = SuperLearner::new(KFold::new(3))
         .layer(layer)
-        .meta_shared(registry().pipeline("native.nnls").unwrap())
+        .meta(registry().pipeline("native.nnls").unwrap())
         .fit(&x, &y)
         .unwrap();
-    let report = fitted.report();
+    let report = fitted.report().unwrap();
     assert!(report.as_planned, "{:#?}", report.work);
     let bytes = |name: &str| report.learners.iter().find(|l| l.name == name).unwrap().copied_bytes;
     assert_eq!(bytes("mapped"), report.totals.transformed_bytes);
@@ -88,7 +88,7 @@ impl Estimator for Patient {
     fn missing_values(&self) -> MissingValues {
         MissingValues::Accepted
     }
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let (mut sum, mut n) = (0.0, 0);
         for x in train.x().segments() {
             for row in 0..x.nrows() {
@@ -141,7 +141,7 @@ impl Transformer for Fill {
     fn missing_values(&self) -> MissingValues {
         MissingValues::Accepted
     }
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         Ok(Arc::new(Filled(train.shape().ncols)))
     }
 }
@@ -175,7 +175,7 @@ fn predicting_held_out_folds_has_seconds_of_its_own() {
     let (x, y) = tables(2000);
     let layer = || Layer::new().learner("patient", Patient);
     let fitted = SuperLearner::new(KFold::new(5)).layer(layer()).meta(Runs).threads(2).fit(&x, &y).unwrap();
-    let patient = &fitted.report().learners[0];
+    let patient = &fitted.report().unwrap().learners[0];
     assert!(patient.predict_seconds >= 0.1, "{}", patient.predict_seconds);
     assert!(patient.fit_seconds < patient.predict_seconds);
 }
@@ -191,17 +191,17 @@ fn a_layer_of_learners_that_accept_missing_values_gets_them_and_another_learner_
     let accepting = || Layer::new().learner("patient", Patient).learner("too", Patient);
     let stack = |layer: Layer| SuperLearner::new(KFold::new(4)).layer(layer).meta(Runs);
     let fitted = stack(accepting()).fit(&with(f64::NAN), &y).unwrap();
-    assert!(fitted.report().as_planned);
-    assert!(fitted.report().learners[0].scores.as_ref().unwrap().cv_rmse_mean.is_finite());
+    assert!(fitted.report().unwrap().as_planned);
+    assert!(fitted.report().unwrap().learners[0].scores.as_ref().unwrap().cv_rmse_mean.is_finite());
     assert!(fitted.accepts_missing());
     assert_eq!(fitted.predict(&with(f64::NAN)).unwrap(), fitted.predict(&x).unwrap());
     assert!(fitted.predict(&with(f64::NEG_INFINITY)).is_err());
 
     // A transformer that fills may stand before a learner that refuses.
     let fill: [Arc<dyn Transformer>; 1] = [Arc::new(Fill)];
-    let filled = stack(Layer::new().case("filled", &fill, [Learner::new("runs", Arc::new(Runs))]));
+    let filled = stack(Layer::new().case("filled", &fill, [Learner::new("runs", Runs)]));
     let filled = filled.fit(&with(f64::NAN), &y).unwrap();
-    assert!(filled.report().as_planned && filled.accepts_missing());
+    assert!(filled.report().unwrap().as_planned && filled.accepts_missing());
     assert_eq!(filled.predict(&with(f64::NAN)).unwrap(), filled.predict(&with(0.0)).unwrap());
 
     let place = "row 1234, column 1 (both from 0)";

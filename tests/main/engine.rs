@@ -25,8 +25,8 @@ impl Estimator for FromRows {
     fn cost(&self, train: Shape) -> FitCost {
         self.0.cost(train)
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
-        self.0.fit(train, cx)
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        self.0.fit_rows(train, cx)
     }
 }
 
@@ -51,11 +51,11 @@ fn stack(wrap: impl Fn(Arc<dyn Estimator>) -> Arc<dyn Estimator>, meta: &str) ->
     for texts in LAYERS {
         let mut layer = Layer::new();
         for (j, text) in texts.iter().enumerate() {
-            layer = layer.shared(format!("l{j}"), wrap(registry.pipeline(text).unwrap()));
+            layer = layer.learner(format!("l{j}"), wrap(registry.pipeline(text).unwrap()));
         }
         learner = learner.layer(layer);
     }
-    learner.meta_shared(wrap(registry.pipeline(meta).unwrap()))
+    learner.meta(wrap(registry.pipeline(meta).unwrap()))
 }
 
 fn close(a: f64, b: f64, tolerance: f64, what: &str) {
@@ -68,17 +68,21 @@ fn layers_fitted_from_statistics_are_those_fitted_from_rows() {
     for meta in ["native.nnls", "native.linear_regression", "native.mean"] {
         let algebra = stack(|e| e, meta).fit(&x, &y).unwrap();
         let rows = stack(|e| Arc::new(FromRows(e)), meta).fit(&x, &y).unwrap();
-        assert!(algebra.report().as_planned && rows.report().as_planned);
-        assert_eq!(algebra.report().totals.prediction_bytes, 0, "{meta}: no prediction column is formed");
-        assert!(rows.report().totals.prediction_bytes > 0);
+        assert!(algebra.report().unwrap().as_planned && rows.report().unwrap().as_planned);
+        assert_eq!(
+            algebra.report().unwrap().totals.prediction_bytes,
+            0,
+            "{meta}: no prediction column is formed"
+        );
+        assert!(rows.report().unwrap().totals.prediction_bytes > 0);
         if meta == "native.nnls" {
-            assert_eq!(algebra.report().totals.data_passes, 1);
+            assert_eq!(algebra.report().unwrap().totals.data_passes, 1);
         }
         for (a, b) in algebra.predict(&x).unwrap().into_iter().zip(rows.predict(&x).unwrap()) {
             close(a, b, 1e-8, meta);
         }
         let score = |r: &LearnerReport| r.scores.as_ref().unwrap().cv_rmse_folds.clone();
-        for (a, b) in algebra.report().learners.iter().zip(&rows.report().learners) {
+        for (a, b) in algebra.report().unwrap().learners.iter().zip(&rows.report().unwrap().learners) {
             for (a, b) in score(a).into_iter().zip(score(b)) {
                 close(a, b, 1e-9, "score");
             }
@@ -97,8 +101,8 @@ fn scores_of_near_perfect_fits_are_summed_from_residuals() {
         .layer(Layer::new().learner("ols", LinearRegression::new()))
         .fit(&x, &y)
         .unwrap();
-    assert!(fitted.report().learners[0].scores.as_ref().unwrap().cv_rmse_mean < 1e-10);
-    assert_eq!(fitted.report().totals.data_passes, 2);
+    assert!(fitted.report().unwrap().learners[0].scores.as_ref().unwrap().cv_rmse_mean < 1e-10);
+    assert_eq!(fitted.report().unwrap().totals.data_passes, 2);
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn values_that_are_not_finite_are_named_by_row_and_column_in_x_and_y_also_when_s
         for text in ["native.ridge", "native.k_neighbors_regressor", "native.min_max_scaler | native.mean"] {
             let learner = registry().pipeline(text).unwrap();
             for wrapped in [Arc::clone(&learner), Arc::new(FromRows(learner)) as Arc<dyn Estimator>] {
-                let learner = SuperLearner::new(folds).layer(Layer::new().shared("l", wrapped));
+                let learner = SuperLearner::new(folds).layer(Layer::new().learner("l", wrapped));
                 let error = learner.fit(&bad_x, &y).expect_err("a NaN");
                 assert!(
                     matches!(error.kind(), ErrorKind::NotFinite { row: 2_345, column: 4, .. }),
@@ -143,9 +147,9 @@ impl Estimator for Panics {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost::default()
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         assert!(cx.fold != Some(2), "not this fold");
-        Ridge::new(1.0).fit(train, cx)
+        Ridge::new(1.0).fit_rows(train, cx)
     }
 }
 
@@ -173,7 +177,7 @@ impl Monitor for Impatient {
 fn a_monitor_can_cancel() {
     let (x, y) = friedman(5_000, 6);
     let learner = SuperLearner::new(KFold::new(5))
-        .layer(Layer::new().shared("l", Arc::new(FromRows(Arc::new(Ridge::new(1.0))))))
+        .layer(Layer::new().learner("l", Arc::new(FromRows(Arc::new(Ridge::new(1.0))))))
         .monitor(Arc::new(Impatient(AtomicUsize::new(0))));
     assert!(matches!(learner.fit(&x, &y).err().unwrap().kind(), ErrorKind::Cancelled));
 }
@@ -205,11 +209,11 @@ fn a_saved_ensemble_predicts_the_same_bits() {
         "native.normalizer | native.ridge",
         "native.lasso:alpha=0.1",
     ] {
-        layer = layer.shared(text, registry.pipeline(text).unwrap());
+        layer = layer.learner(text, registry.pipeline(text).unwrap());
     }
     let fitted = SuperLearner::new(KFold::new(3))
         .layer(layer)
-        .meta_shared(registry.pipeline("native.convex").unwrap())
+        .meta(registry.pipeline("native.convex").unwrap())
         .fit(&x, &y)
         .unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -239,15 +243,15 @@ fn scores_and_meta_learners_hold_where_the_algebra_would_cancel() {
             SuperLearner::new(KFold::new(5).exact())
                 .layer(
                     Layer::new()
-                        .shared("ols", wrap(Arc::new(LinearRegression::new())))
-                        .shared("ridge", wrap(Arc::new(Ridge::new(1.0)))),
+                        .learner("ols", wrap(Arc::new(LinearRegression::new())))
+                        .learner("ridge", wrap(Arc::new(Ridge::new(1.0)))),
                 )
-                .meta_shared(registry().pipeline("native.nnls").unwrap())
+                .meta(registry().pipeline("native.nnls").unwrap())
                 .fit(&x, &y)
                 .unwrap()
         };
         let (algebra, rows) = (stack(&|e| e), stack(&|e| Arc::new(FromRows(e))));
-        for (a, b) in algebra.report().learners.iter().zip(&rows.report().learners) {
+        for (a, b) in algebra.report().unwrap().learners.iter().zip(&rows.report().unwrap().learners) {
             let (a, b) = (a.scores.as_ref().unwrap().cv_rmse_mean, b.scores.as_ref().unwrap().cv_rmse_mean);
             close(a, b, 1e-4, &format!("score at gap {gap}"));
         }
@@ -266,14 +270,14 @@ fn every_fit_of_a_learner_that_iterates_tells_how_it_ended_and_notes_name_what_d
     let fit = |wrap: &dyn Fn(Arc<dyn Estimator>) -> Arc<dyn Estimator>, lasso: &str| {
         let registry = registry();
         let layer = Layer::new()
-            .shared("l1", wrap(registry.pipeline(lasso).unwrap()))
-            .shared("ols", wrap(registry.pipeline("native.linear_regression").unwrap()));
+            .learner("l1", wrap(registry.pipeline(lasso).unwrap()))
+            .learner("ols", wrap(registry.pipeline("native.linear_regression").unwrap()));
         let learner = SuperLearner::new(KFold::new(4)).layer(layer);
-        learner.meta_shared(registry.pipeline("native.nnls").unwrap()).fit(&x, &y).unwrap()
+        learner.meta(registry.pipeline("native.nnls").unwrap()).fit(&x, &y).unwrap()
     };
     for lasso in ["native.lasso:alpha=0.01", "native.standard_scaler | native.lasso:alpha=0.01"] {
         let (merged, rows) = (fit(&|e| e, lasso), fit(&|e| Arc::new(FromRows(e)), lasso));
-        for report in [merged.report(), rows.report()] {
+        for report in [merged.report().unwrap(), rows.report().unwrap()] {
             let ended = &report.learners[0].convergence;
             let folds: Vec<Option<usize>> = ended.iter().map(|f| f.fold).collect();
             assert_eq!(folds, [Some(0), Some(1), Some(2), Some(3), None]);
@@ -286,7 +290,9 @@ fn every_fit_of_a_learner_that_iterates_tells_how_it_ended_and_notes_name_what_d
         }
     }
     let stopped = fit(&|e| e, "native.lasso:alpha=0.01,max_iter=1");
-    let [note] = &stopped.report().notes[..] else { panic!("{:?}", stopped.report().notes) };
+    let [note] = &stopped.report().unwrap().notes[..] else {
+        panic!("{:?}", stopped.report().unwrap().notes)
+    };
     assert_eq!(
         (note.kind, note.layer, note.learner.as_deref()),
         (NoteKind::NotConverged, Some(0), Some("l1"))
@@ -306,14 +312,14 @@ fn the_meta_learners_weights_and_score_do_not_depend_on_where_the_target_has_its
     let fit = |level: f64| {
         let y = base.as_mat().column(0).unwrap().iter().map(|y| level + y).collect();
         let layer = Layer::new()
-            .shared("ols", registry.pipeline("native.linear_regression").unwrap())
-            .shared("near", registry.pipeline("native.k_neighbors_regressor:n_neighbors=100").unwrap());
+            .learner("ols", registry.pipeline("native.linear_regression").unwrap())
+            .learner("near", registry.pipeline("native.k_neighbors_regressor:n_neighbors=100").unwrap());
         let learner = SuperLearner::new(KFold::new(5)).layer(layer);
-        let fitted =
-            learner.meta_shared(registry.pipeline("native.nnls").unwrap()).fit(&x, &DenseTable::column(y));
+        let fitted = learner.meta(registry.pipeline("native.nnls").unwrap()).fit(&x, &DenseTable::column(y));
         let fitted = fitted.unwrap();
         let weights = fitted.layers()[1][0].model().as_linear().unwrap().coefficients.to_vec();
-        let scores = fitted.report().learners.iter().map(|l| l.scores.as_ref().unwrap().cv_rmse_mean);
+        let scores =
+            fitted.report().unwrap().learners.iter().map(|l| l.scores.as_ref().unwrap().cv_rmse_mean);
         (weights, scores.collect::<Vec<f64>>())
     };
     let (want, scores) = fit(1e5);
@@ -334,12 +340,12 @@ fn a_meta_learner_that_gives_every_learner_weight_zero_is_told() {
     let y = DenseTable::column(values.iter().map(|v| v - mean).collect());
     let registry = registry();
     let layer = Layer::new()
-        .shared("a", registry.pipeline("native.mean").unwrap())
-        .shared("b", registry.pipeline("native.lasso:alpha=1e9").unwrap());
+        .learner("a", registry.pipeline("native.mean").unwrap())
+        .learner("b", registry.pipeline("native.lasso:alpha=1e9").unwrap());
     let learner = SuperLearner::new(KFold::new(4)).layer(layer);
-    let fitted = learner.meta_shared(registry.pipeline("native.nnls").unwrap()).fit(&x, &y).unwrap();
+    let fitted = learner.meta(registry.pipeline("native.nnls").unwrap()).fit(&x, &y).unwrap();
     assert!(fitted.layers()[1][0].model().as_linear().unwrap().coefficients.iter().all(|w| *w == 0.0));
-    let [note] = &fitted.report().notes[..] else { panic!("{:?}", fitted.report().notes) };
+    let [note] = &fitted.report().unwrap().notes[..] else { panic!("{:?}", fitted.report().unwrap().notes) };
     assert_eq!(
         (note.kind, note.layer, note.learner.as_deref()),
         (NoteKind::AllWeightsZero, Some(1), Some("meta"))

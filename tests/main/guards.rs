@@ -121,7 +121,7 @@ impl Estimator for Stranger {
         self.fails.here(Fails::Check);
         Ok(())
     }
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.model(train.shape().ncols, train.y().flatten().sum::<f64>() / train.shape().nrows as f64)
     }
     fn as_merge(&self) -> Option<&dyn MergeFit> {
@@ -190,10 +190,10 @@ fn stack(fails: Fails, merges: bool, linear: bool) -> SuperLearner {
     SuperLearner::new(KFold::new(3).exact())
         .layer(
             Layer::new()
-                .shared("innocent", pipeline("native.linear_regression"))
+                .learner("innocent", pipeline("native.linear_regression"))
                 .learner("guilty", Stranger { fails, merges, linear }),
         )
-        .meta_shared(pipeline("native.mean"))
+        .meta(pipeline("native.mean"))
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_saved_model_whose_linear_form_is_too_wide_is_refused_when_it_is_loaded() {
     }
     let (x, y) = table(300);
     let fitted = SuperLearner::new(KFold::new(3))
-        .layer(Layer::new().shared("it", registry().pipeline("native.ridge").unwrap()))
+        .layer(Layer::new().learner("it", registry().pipeline("native.ridge").unwrap()))
         .fit(&x, &y)
         .unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -318,7 +318,7 @@ fn a_saved_model_whose_linear_form_is_too_wide_is_refused_when_it_is_loaded() {
 fn ensembles() -> Vec<(&'static str, ensemble::FittedEnsemble)> {
     let (x, y) = table(300);
     let classes = DenseTable::column((0..300).map(|i| f64::from(10 + i % 3)).collect());
-    let one = |text: &str| Layer::new().shared("it", registry().pipeline(text).unwrap());
+    let one = |text: &str| Layer::new().learner("it", registry().pipeline(text).unwrap());
     let fit = |layers: &[&str], y: &DenseTable| {
         layers.iter().fold(SuperLearner::new(KFold::new(3)), |s, text| s.layer(one(text))).fit(&x, y).unwrap()
     };
@@ -410,7 +410,7 @@ impl Estimator for Gaps {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost::default()
     }
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         Ok(Arc::new(GapsModel(train.shape().ncols)))
     }
 }
@@ -461,7 +461,7 @@ fn a_fit_on_values_whose_sums_overflow_is_an_error_outside_an_ensemble_too() {
     for kind in ["native.gaussian_nb", "native.linear_regression", "native.ridge", "native.nnls"] {
         let learner = registry().pipeline(kind).unwrap();
         let cx = if learner.predicts() == Predicts::Numbers { cx } else { cx.with_classes(2) };
-        let error = learner.fit(&train, &cx).map(|_| ()).unwrap_err();
+        let error = learner.fit_rows(&train, &cx).map(|_| ()).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Overflow { .. }), "{kind}: {error}");
     }
 }
@@ -475,8 +475,8 @@ fn scores_and_models_that_are_no_numbers_never_leave_a_fit() {
         for learner in ["native.linear_regression", "native.mean", "native.k_neighbors_regressor"] {
             let pipeline = |text: &str| registry().pipeline(text).unwrap();
             let stack = SuperLearner::new(KFold::new(3))
-                .layer(Layer::new().shared("it", pipeline(learner)))
-                .meta_shared(pipeline(meta));
+                .layer(Layer::new().learner("it", pipeline(learner)))
+                .meta(pipeline(meta));
             assert!(stack.fit(&x, &y).is_err(), "{learner} under {meta}");
         }
     }

@@ -110,7 +110,7 @@ impl Estimator for Probe {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost { peak_bytes: 2 * ROWS as u64, model_bytes: ROWS as u64 }
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         match self.as_merge() {
             Some(merge) => fit_by_merging(merge, train, cx),
             None => Ok(Arc::new(Numbered(written(&self.log, Seen::of(train))))),
@@ -171,7 +171,7 @@ impl Transformer for Through {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost { peak_bytes: 2 * ROWS as u64, model_bytes: 8 }
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         match self.as_merge() {
             Some(merge) => fit_transform_by_merging(merge, train, cx),
             None => Ok(Arc::new(Beside(written(&self.log, Seen::of(train))))),
@@ -229,7 +229,7 @@ fn probes() -> Probes {
     let (mut layer, mut names) = (Layer::new(), Vec::new());
     let mut add = |name: String, learner: Arc<dyn Estimator>| {
         names.push(name.clone());
-        layer = std::mem::take(&mut layer).shared(name, learner);
+        layer = std::mem::take(&mut layer).learner(name, learner);
     };
     for access in accesses {
         let probe = || Arc::new(Probe { access, log: own.clone() });
@@ -273,8 +273,8 @@ fn no_row_is_predicted_by_what_was_fitted_on_it() {
             let (layer, names, own, behind) = probes();
             // A classifier, so that the target is of classes.
             let stack = SuperLearner::shared(Arc::clone(&scheme))
-                .layer(layer.shared("bayes", bayes.clone()))
-                .meta_shared(bayes.clone())
+                .layer(layer.learner("bayes", bayes.clone()))
+                .meta(bayes.clone())
                 .threads(threads)
                 .scratch(Arc::new(SpillDir::temp()))
                 .keep_out_of_fold();
@@ -322,7 +322,7 @@ fn a_scheme_that_leaks_is_refused_before_anything_runs() {
     let x = DenseTable::new(vec![1.0; 40], 20, 2, Order::C).unwrap();
     let y = DenseTable::column(vec![1.0; 20]);
     let stack = SuperLearner::new(Leaky)
-        .layer(Layer::new().shared("it", registry().pipeline("native.ridge").unwrap()));
+        .layer(Layer::new().learner("it", registry().pipeline("native.ridge").unwrap()));
     let error = stack.plan(&x, &y).unwrap_err().to_string();
     assert!(error.contains("leaks: cell 0 predicts rows 0..10"), "{error}");
 }
@@ -340,7 +340,7 @@ impl Estimator for Peeker {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost::default()
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let target = cx.target.ok_or_else(|| Error::unsupported("nothing to peek at"))?;
         let y = target.as_mat();
         let mean = (0..y.nrows()).map(|row| y.get(row, 0)).sum::<f64>() / y.nrows() as f64;
@@ -357,9 +357,9 @@ fn verification_passes_what_is_right_and_names_what_leaks() {
     let pipeline = |text: &str| registry().pipeline(text).unwrap();
     let layer = || {
         Layer::new()
-            .shared("lasso", pipeline("native.standard_scaler | native.lasso:alpha=0.1"))
-            .shared("near", pipeline("native.min_max_scaler | native.k_neighbors_regressor"))
-            .shared("norm", pipeline("native.normalizer | native.ridge"))
+            .learner("lasso", pipeline("native.standard_scaler | native.lasso:alpha=0.1"))
+            .learner("near", pipeline("native.min_max_scaler | native.k_neighbors_regressor"))
+            .learner("norm", pipeline("native.normalizer | native.ridge"))
     };
     let given: Vec<f64> = (0..n).map(|row| (row % 3) as f64).collect();
     let schemes: [Arc<dyn Scheme>; 3] = [
@@ -368,12 +368,12 @@ fn verification_passes_what_is_right_and_names_what_leaks() {
         Arc::new(GivenFolds::new(&given).unwrap()),
     ];
     for (scheme, cells) in schemes.into_iter().zip([3, 1, 3]) {
-        let stack = SuperLearner::shared(scheme).layer(layer()).meta_shared(pipeline("native.nnls"));
+        let stack = SuperLearner::shared(scheme).layer(layer()).meta(pipeline("native.nnls"));
         let found = stack.verify(&x, &y).unwrap();
         assert_eq!((found.cells, found.learners), (cells, 3));
         assert!(found.compared > n / 8);
     }
     let stack = SuperLearner::new(KFold::new(3)).layer(layer().learner("peeker", Peeker));
-    let error = stack.meta_shared(pipeline("native.nnls")).verify(&x, &y).unwrap_err().to_string();
+    let error = stack.meta(pipeline("native.nnls")).verify(&x, &y).unwrap_err().to_string();
     assert!(error.contains("peeker") && error.contains("leaks"), "{error}");
 }

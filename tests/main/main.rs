@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 mod accounts;
+mod api;
 mod bits;
 mod classes;
 mod contiguous;

@@ -83,11 +83,11 @@ fn the_ledger_is_the_plan_for_every_mix() {
                 for names in layers {
                     let mut layer = Layer::new();
                     for name in *names {
-                        layer = layer.shared(*name, learner(name));
+                        layer = layer.learner(*name, learner(name));
                     }
                     stack = stack.layer(layer);
                 }
-                stack = stack.meta_shared(learner("native.nnls"));
+                stack = stack.meta(learner("native.nnls"));
                 if let Some(bytes) = budget {
                     stack = stack.budget(MemoryBudget::bytes(bytes));
                 }
@@ -101,7 +101,7 @@ fn the_ledger_is_the_plan_for_every_mix() {
                     format!("{layers:?} {folds:?} {order:?} spill={spill} budget={budget:?} keep={keep}");
                 let plan = stack.plan(&x, &y).unwrap_or_else(|e| panic!("{what}: {e}"));
                 let fitted = stack.fit(&x, &y).unwrap_or_else(|e| panic!("{what}: {e}"));
-                let report = fitted.report();
+                let report = fitted.report().unwrap();
                 assert_eq!(report.copies(), plan.copies(), "{what}\n{plan}");
                 assert!(report.as_planned);
                 assert_eq!(fitted.transform().is_ok(), keep, "{what}");
@@ -138,13 +138,12 @@ fn the_smallest_tables_fit_or_are_refused_with_a_sentence() {
                         continue;
                     }
                     let layer = Layer::new()
-                        .shared("a", learner(&format!("{before}{kind}")))
-                        .shared("b", learner("native.mean"));
-                    let stack =
-                        SuperLearner::new(KFold::new(k)).layer(layer).meta_shared(learner("native.nnls"));
+                        .learner("a", learner(&format!("{before}{kind}")))
+                        .learner("b", learner("native.mean"));
+                    let stack = SuperLearner::new(KFold::new(k)).layer(layer).meta(learner("native.nnls"));
                     match stack.fit(&x, &y) {
                         Ok(fitted) => {
-                            assert!(fitted.report().as_planned);
+                            assert!(fitted.report().unwrap().as_planned);
                             let all = fitted.predict(&x).unwrap();
                             assert!(
                                 all.iter().all(|v| v.is_finite()),
@@ -164,10 +163,10 @@ fn a_case_without_transformers_copies_nothing_and_junctions_count_against_the_bu
     let dir = tempfile::tempdir().unwrap();
     let (xp, yp) = friedman(dir.path(), 8_200, 200, Order::F);
     let (x, y) = (MappedTable::open_npy(&xp).unwrap(), MappedTable::open_npy(&yp).unwrap());
-    let stack = |folds| SuperLearner::new(folds).layer(Layer::new().shared("bare", learner("bare")));
+    let stack = |folds| SuperLearner::new(folds).layer(Layer::new().learner("bare", learner("bare")));
     let fitted = stack(KFold::new(8).page_aligned()).fit(&x, &y).unwrap();
-    assert_eq!(fitted.report().totals.transformed_bytes, 0);
-    let all = fitted.report().totals.rewired_bytes_copied;
+    assert_eq!(fitted.report().unwrap().totals.transformed_bytes, 0);
+    let all = fitted.report().unwrap().totals.rewired_bytes_copied;
     assert!(all > 6 * 190 * 4096, "every middle fold has a junction in nearly every column");
     let bounded = stack(KFold::new(8).page_aligned()).budget(MemoryBudget::bytes(2 << 20));
     let plan = bounded.plan(&x, &y).unwrap();
@@ -188,7 +187,7 @@ fn a_plan_beyond_all_memory_is_a_sentence_and_no_abort() {
             "native.standard_scaler | native.ridge",
             "native.normalizer | native.ridge",
         ] {
-            let layer = || Layer::new().shared("wide", registry().pipeline(text).unwrap());
+            let layer = || Layer::new().learner("wide", registry().pipeline(text).unwrap());
             let learner = || SuperLearner::new(KFold::new(2)).layer(layer()).threads(2);
             let plan = |learner: SuperLearner| learner.plan(&x, &y).map(|plan| plan.peak_bytes());
             let bounded = learner().budget(MemoryBudget::bytes(1 << 30));
@@ -217,8 +216,8 @@ fn folds_are_the_same_in_memory_and_mapped_and_follow_from_the_learners() {
     let memory = DenseTable::new(x.as_mat().data().to_vec(), 110_000, 5, Order::C).unwrap();
     let sizes = |names: [&str; 2]| {
         let stack = SuperLearner::new(KFold::new(4))
-            .layer(Layer::new().shared("a", learner(names[0])))
-            .meta_shared(learner(names[1]));
+            .layer(Layer::new().learner("a", learner(names[0])))
+            .meta(learner(names[1]));
         let sizes = stack.plan(&x, &y).unwrap().design().predicted_sizes();
         assert_eq!(stack.plan(&memory, &y).unwrap().design().predicted_sizes(), sizes, "{names:?}");
         sizes

@@ -13,11 +13,11 @@ fn neighbours() -> SuperLearner {
     let registry = registry();
     let pipeline = |text: &str| registry.pipeline(text).unwrap();
     SuperLearner::new(KFold::new(3))
-        .layer(Layer::new().shared("near", pipeline("native.k_neighbors_regressor")).shared(
+        .layer(Layer::new().learner("near", pipeline("native.k_neighbors_regressor")).learner(
             "scaled",
             pipeline("native.min_max_scaler | native.k_neighbors_regressor:weights=distance"),
         ))
-        .meta_shared(pipeline("native.nnls"))
+        .meta(pipeline("native.nnls"))
 }
 
 #[test]

@@ -55,14 +55,14 @@ fn stacked_predictions_equal_scikit_learns() {
             let want = &reference["stack"][format!("{name} | K={k}")];
             let mut layer = Layer::new();
             for (j, base) in bases.iter().enumerate() {
-                layer = layer.shared(format!("l{j}"), registry.pipeline(base).unwrap());
+                layer = layer.learner(format!("l{j}"), registry.pipeline(base).unwrap());
             }
             let fitted = SuperLearner::new(KFold::new(k).exact())
                 .layer(layer)
-                .meta_shared(registry.pipeline(meta).unwrap())
+                .meta(registry.pipeline(meta).unwrap())
                 .fit(&x, &y)
                 .unwrap();
-            assert!(fitted.report().as_planned);
+            assert!(fitted.report().unwrap().as_planned);
             let got = fitted.predict(&x_test).unwrap();
             let want_predictions = want["pred_test"].as_array().unwrap();
             assert_eq!(got.len(), want_predictions.len());

@@ -21,7 +21,7 @@ impl Transformer for Spoils {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost::default()
     }
-    fn fit(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         Ok(Arc::new(Spoils))
     }
 }
@@ -58,9 +58,9 @@ impl Estimator for Looks {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost::default()
     }
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_finite()?;
-        LinearRegression::new().fit(train, cx)
+        LinearRegression::new().fit_rows(train, cx)
     }
 }
 
@@ -106,10 +106,10 @@ fn as_many_steps_are_told_as_were_announced_by_learner_and_fold() {
     for folds in [KFold::new(4), KFold::new(4).shuffle(1)] {
         let heard = Arc::new(Heard::default());
         let layer = Layer::new()
-            .shared("near", registry().pipeline("native.k_neighbors_regressor").unwrap())
+            .learner("near", registry().pipeline("native.k_neighbors_regressor").unwrap())
             .learner("ols", LinearRegression::new())
             .learner("rows", Looks);
-        let learner = SuperLearner::new(folds).layer(layer).meta_shared(registry().pipeline("nnls").unwrap());
+        let learner = SuperLearner::new(folds).layer(layer).meta(registry().pipeline("nnls").unwrap());
         learner.monitor(Arc::clone(&heard) as Arc<dyn Monitor>).fit(&x, &y).unwrap();
         let heard = heard.0.lock().unwrap();
         assert_eq!(heard.len(), 2);
@@ -133,7 +133,7 @@ fn class_numbers_that_are_none_are_told_by_the_rows_of_the_input_when_shuffled()
     let classes = Classes::encode(["no", "yes"]).unwrap().0;
     for folds in [KFold::new(4), KFold::new(4).shuffle(1)] {
         let learner = SuperLearner::new(folds)
-            .layer(Layer::new().shared("nb", registry().pipeline("native.gaussian_nb").unwrap()))
+            .layer(Layer::new().learner("nb", registry().pipeline("native.gaussian_nb").unwrap()))
             .classes(classes.clone());
         let text = learner.fit(&x, &DenseTable::column(y.clone())).unwrap_err().to_string();
         assert!(text.contains("row 77 holds 5"), "{text}");
@@ -144,9 +144,9 @@ fn class_numbers_that_are_none_are_told_by_the_rows_of_the_input_when_shuffled()
 fn rows_sorted_by_class_and_targets_of_measurements_are_noted() {
     let (x, _) = counted(400);
     let fit = |y: Vec<f64>, folds: KFold| {
-        let layer = Layer::new().shared("nb", registry().pipeline("native.gaussian_nb").unwrap());
+        let layer = Layer::new().learner("nb", registry().pipeline("native.gaussian_nb").unwrap());
         let fitted = SuperLearner::new(folds).layer(layer).fit(&x, &DenseTable::column(y)).unwrap();
-        fitted.report().notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        fitted.report().unwrap().notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     let sorted: Vec<f64> = (0..400).map(|i| f64::from(i / 100)).collect();
     let said = fit(sorted.clone(), KFold::new(4));

@@ -184,7 +184,7 @@ fn outputs_that_are_devices_or_pipes_are_written_into_and_stay_what_they_are() {
     };
     same("p.npy", "predict m X.npy --out OUT");
     same("p.csv", "predict m X.npy --out OUT");
-    same("m", &format!("fit X.npy --target y.npy {OLS} --model OUT"));
+    same("m", &format!("fit X.npy --target y.npy {OLS} --model OUT --oof other.npy"));
     same("oof.npy", &format!("fit X.npy --target y.npy {OLS} --oof OUT"));
     // Devices behind links with the endings that outputs have.
     symlink("/dev/null", bench.path("null.npy")).unwrap();
@@ -274,7 +274,7 @@ fn outputs_have_the_rights_of_other_files_and_keep_those_they_have() {
     fs::create_dir(bench.path("models")).unwrap();
     symlink("models/of today", bench.path("current")).unwrap();
     for _ in 0..2 {
-        bench.succeeds(&format!("fit X.npy --target y.npy {OLS} --model current"));
+        bench.succeeds(&format!("fit X.npy --target y.npy {OLS} --model current --oof other.npy"));
         assert_eq!(fs::read_link(bench.path("current")).unwrap(), Path::new("models/of today"));
         assert_eq!(fs::read(bench.path("models/of today")).unwrap(), fs::read(bench.path("m")).unwrap());
     }

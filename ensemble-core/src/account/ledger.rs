@@ -1,6 +1,7 @@
 //! What the engine does with bytes: planned before as [`Work`], written down as it happens, and compared.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         Arc, Mutex,
@@ -8,10 +9,10 @@ use std::{
     },
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Kinds of work that cost bytes or passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkKind {
     /// One scan of a table by the engine, in one sweep or fold by fold; bytes are those read. Its layer says of which: 0 the input
@@ -30,7 +31,7 @@ pub enum WorkKind {
 }
 
 /// One piece of work.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Work {
     /// What kind.
     pub kind: WorkKind,
@@ -41,13 +42,13 @@ pub struct Work {
     /// How many bytes.
     pub bytes: u64,
     /// What for, in a few words.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
 }
 
 impl Work {
     /// A piece of work.
     pub fn new(kind: WorkKind, layer: usize, fold: Option<usize>, bytes: u64, what: &'static str) -> Self {
-        Self { kind, layer, fold, bytes, what }
+        Self { kind, layer, fold, bytes, what: what.into() }
     }
 
     pub(crate) fn transformed(layer: usize, fold: Option<usize>, bytes: u64, anonymous: bool) -> Self {
@@ -60,9 +61,10 @@ impl Work {
 /// are compared by.
 pub(crate) fn copies(work: &[Work]) -> Vec<Work> {
     let mut sums: Vec<Work> = work.iter().filter(|w| w.kind != WorkKind::Pass).cloned().collect();
-    sums.sort_by_key(|w| (w.kind, w.layer, w.fold, w.what));
+    let purpose = |w: &Work| (w.kind, w.layer, w.fold);
+    sums.sort_by(|a, b| purpose(a).cmp(&purpose(b)).then_with(|| a.what.cmp(&b.what)));
     sums.dedup_by(|next, sum| {
-        let same = (next.kind, next.layer, next.fold, next.what) == (sum.kind, sum.layer, sum.fold, sum.what);
+        let same = purpose(next) == purpose(sum) && next.what == sum.what;
         if same {
             sum.bytes += next.bytes;
         }
@@ -72,7 +74,7 @@ pub(crate) fn copies(work: &[Work]) -> Vec<Work> {
 }
 
 /// Sums over work, as reports show them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Scans of the input table by the engine: for statistics, for the check of values, and to predict held-out folds, once for all
     /// learners whose fits merge and once for each other. What learners read in their fits is theirs.

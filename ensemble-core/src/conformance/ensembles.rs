@@ -22,7 +22,7 @@ const FOLDS: usize = 3;
 
 fn ensemble(bench: &Bench<'_>, folds: KFold) -> Checked<SuperLearner> {
     let Subject::Learner(learner) = &bench.subject else { return skip("no learner") };
-    Ok(SuperLearner::new(folds).layer(Layer::new().shared("learner", learner.clone())).keep_out_of_fold())
+    Ok(SuperLearner::new(folds).layer(Layer::new().learner("learner", learner.clone())).keep_out_of_fold())
 }
 
 fn fit(learner: &SuperLearner, tables: &Tables) -> Checked<FittedEnsemble> {
@@ -32,7 +32,7 @@ fn fit(learner: &SuperLearner, tables: &Tables) -> Checked<FittedEnsemble> {
 /// Predictions of the model fitted on all rows.
 fn final_predictions(bench: &Bench<'_>, fitted: &FittedEnsemble) -> Checked<Vec<f64>> {
     let x = bench.probe.mat();
-    Ok(if fitted.classifies() { fitted.predict_proba(&x)? } else { fitted.predict(&x)? })
+    Ok(if fitted.classifies() { fitted.predict_proba(x)? } else { fitted.predict(x)? })
 }
 
 pub(crate) fn threads_change_nothing(bench: &Bench<'_>) -> Checked {
@@ -60,7 +60,7 @@ pub(crate) fn ensemble_fits_are_direct_fits(bench: &Bench<'_>) -> Checked {
     let fitted = fit(&ensemble(bench, KFold::new(FOLDS).exact())?, &tables)?;
     close(&final_predictions(bench, &fitted)?, &direct, tolerance).during("the fit on all rows")?;
 
-    let sizes = &fitted.report().fold_sizes;
+    let sizes = &fitted.report().expect("a fit has a report").fold_sizes;
     let held_out = sizes[0]..sizes[0] + sizes[1];
     let by_hand: Fit = if let Access::Contiguous(_) = bench.subject.access() {
         bench.fit(&bench.problem.only(|row, _| !held_out.contains(&row)))?
@@ -78,7 +78,7 @@ pub(crate) fn plan_is_ledger(bench: &Bench<'_>) -> Checked {
         let learner = ensemble(bench, folds)?;
         let plan = learner.plan(tables.x.as_ref(), tables.y.as_ref())?;
         let fitted = fit(&learner, &tables)?;
-        let report = fitted.report();
+        let report = fitted.report().expect("a fit has a report");
         if !report.as_planned {
             return fail(format!("planned {:?}, done {:?}", plan.copies(), report.copies()));
         }

@@ -73,7 +73,7 @@ impl Transformer for FixedMap {
         FitCost::default()
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         fit_transform_by_merging(self, train, cx)
     }
 
@@ -116,7 +116,7 @@ impl Estimator for FixedSlopes {
         FitCost { peak_bytes: 8 * train.ncols as u64, model_bytes: 8 * train.ncols as u64 }
     }
 
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let Shape { nrows, ncols } = train.shape();
         let slopes: Vec<f64> = (0..ncols).map(|j| 1.0 / (j + 1) as f64).collect();
         let mut sum = 0.0;
@@ -145,10 +145,10 @@ fn fit(subject: &Subject, problem: &Problem, order: Order) -> Checked<Fit> {
 /// That an ensemble of a pipeline does what its plan says.
 fn planned(bench: &Bench<'_>, pipeline: Arc<dyn Estimator>) -> Checked {
     let tables = bench.problem.tables(&InMemory, bench.order())?;
-    let learner = SuperLearner::new(KFold::new(3)).layer(Layer::new().shared("pipeline", pipeline));
+    let learner = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("pipeline", pipeline));
     let plan = learner.plan(tables.x.as_ref(), tables.y.as_ref())?;
     let fitted = learner.fit(tables.x.as_ref(), tables.y.as_ref())?;
-    let report = fitted.report();
+    let report = fitted.report().expect("a fit has a report");
     if report.as_planned {
         return Ok(());
     }

@@ -102,8 +102,8 @@ impl Subject {
         };
         let train = Train::new(RowsView::new(given.x, given.rows)?, RowsView::new(given.y, given.rows)?)?;
         Ok(match self {
-            Subject::Learner(l) => Fit::Model(l.fit(&train, &cx)?),
-            Subject::Transformer(t) => Fit::Transform(t.fit(&train, &cx)?),
+            Subject::Learner(l) => Fit::Model(l.fit_rows(&train, &cx)?),
+            Subject::Transformer(t) => Fit::Transform(t.fit_rows(&train, &cx)?),
         })
     }
 }

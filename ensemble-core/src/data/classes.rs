@@ -30,6 +30,24 @@ pub enum Label {
     Text(String),
 }
 
+impl PartialEq<str> for Label {
+    fn eq(&self, word: &str) -> bool {
+        matches!(self, Label::Text(text) if text == word)
+    }
+}
+
+impl PartialEq<&str> for Label {
+    fn eq(&self, word: &&str) -> bool {
+        *self == **word
+    }
+}
+
+impl PartialEq<i64> for Label {
+    fn eq(&self, number: &i64) -> bool {
+        matches!(self, Label::Integer(integer) if integer == number)
+    }
+}
+
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

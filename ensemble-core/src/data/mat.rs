@@ -199,6 +199,45 @@ impl<'a> MatRef<'a> {
         Ok(MatRef { data, nrows, ..*self })
     }
 
+    /// The columns in `columns`, over the same memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if `columns` reaches past the last column, or ends before it starts.
+    pub fn columns(&self, columns: Range<usize>) -> Result<MatRef<'a>> {
+        if columns.start > columns.end || columns.end > self.ncols {
+            return Err(Error::shape(
+                "columns of a matrix, at most",
+                self.ncols,
+                columns.end.max(columns.start),
+            ));
+        }
+        let skip = if self.order == Order::C { columns.start } else { columns.start * self.stride };
+        let ncols = columns.end - columns.start;
+        let data = if self.nrows == 0 || ncols == 0 { &[][..] } else { &self.data[skip..] };
+        Ok(MatRef { data, ncols, ..*self })
+    }
+
+    /// Every `step`-th row from the first, over the same memory; in C order, or where there is but one column.
+    ///
+    /// # Errors
+    /// In Fortran order, where rows so chosen are not one stride apart, and for a `step` of 0.
+    pub fn step_rows(&self, step: usize) -> Result<MatRef<'a>> {
+        if step == 0 {
+            return Err(Error::unsupported("every 0th row was asked for; a step is 1 or more"));
+        }
+        let stride = match self.order {
+            Order::C => self.stride,
+            Order::F if self.ncols == 1 => 1,
+            Order::F => {
+                return Err(Error::unsupported(
+                    "every so many rows of a matrix in Fortran order are no matrix in place; gather them",
+                ));
+            }
+        };
+        let nrows = self.nrows.div_ceil(step);
+        Ok(MatRef { nrows, order: Order::C, stride: stride.saturating_mul(step), ..*self })
+    }
+
     /// One column as a matrix of its own, over the same memory.
     ///
     /// # Panics
@@ -429,9 +468,17 @@ impl<'a> MatMut<'a> {
 mod ndarray_edge {
     //! ndarray 0.17 views in and out, over the same memory.
 
-    use ndarray::{ArrayView2, ShapeBuilder};
+    use ndarray::{ArrayView1, ArrayView2, ShapeBuilder};
 
     use super::{Error, MatRef, Order, Result};
+
+    /// What lies in the gaps of a view may be somebody else's to change, so no slice can reach over it.
+    fn gaps() -> Error {
+        Error::unsupported(
+            "an array view with gaps or reversed axes cannot be read in place; make a MatRef of the whole array, and take its rows, \
+             columns, column_view or step_rows",
+        )
+    }
 
     impl<'a> TryFrom<ArrayView2<'a, f64>> for MatRef<'a> {
         type Error = Error;
@@ -439,17 +486,28 @@ mod ndarray_edge {
         /// The same memory as a [`MatRef`]. Never copies.
         ///
         /// # Errors
-        /// When the view has gaps or runs backwards: pass the whole array, and a range of its rows.
+        /// When the view has gaps or runs backwards: make a [`MatRef`] of the whole array, and take [`rows`](MatRef::rows),
+        /// [`columns`](MatRef::columns), one [`column`](MatRef::column_view) or [every so many rows](MatRef::step_rows) of it.
         fn try_from(view: ArrayView2<'a, f64>) -> Result<Self> {
             let (nrows, ncols) = view.dim();
             let order = if view.is_standard_layout() { Order::C } else { Order::F };
             let data = view.to_slice_memory_order();
             match (data, order == Order::C || view.t().is_standard_layout()) {
                 (Some(data), true) => MatRef::new(data, nrows, ncols, order),
-                _ => Err(Error::unsupported(
-                    "an array view with gaps or reversed axes cannot be read in place; pass the whole array and a range of its rows",
-                )),
+                _ => Err(gaps()),
             }
+        }
+    }
+
+    impl<'a> TryFrom<ArrayView1<'a, f64>> for MatRef<'a> {
+        type Error = Error;
+
+        /// The same memory as one column. Never copies.
+        ///
+        /// # Errors
+        /// When the view has gaps or runs backwards, as above.
+        fn try_from(view: ArrayView1<'a, f64>) -> Result<Self> {
+            view.to_slice().map(MatRef::column_vector).ok_or_else(gaps)
         }
     }
 
@@ -482,6 +540,17 @@ mod ndarray_edge {
                 assert_eq!(part, array.slice_axis(Axis(0), Slice::from(1..3)));
                 assert!(MatRef::try_from(array.slice_axis(Axis(1), Slice::new(0, None, -1))).is_err());
                 assert!(MatRef::try_from(array.slice_axis(Axis(0), Slice::new(0, None, 2))).is_err());
+                // What a view with gaps shows, a part of the whole array's matrix does.
+                let columns = mat.columns(1..3).unwrap();
+                assert_eq!(columns.as_ndarray(), array.slice_axis(Axis(1), Slice::from(1..3)));
+                let column = MatRef::try_from(array.column(1));
+                assert_eq!(column.is_ok(), order == Order::F);
+                if order == Order::C {
+                    let text = column.unwrap_err().to_string();
+                    assert!(text.contains("column_view"), "{text}");
+                    let second = mat.step_rows(2).unwrap();
+                    assert_eq!(second.as_ndarray(), array.slice_axis(Axis(0), Slice::new(0, None, 2)));
+                }
             }
         }
     }
@@ -504,6 +573,16 @@ mod tests {
             }
             assert_eq!(part.column_view(2).get(1, 0), m.get(2, 2));
             assert!(m.rows(3..5).is_err());
+            let part = part.columns(1..3).unwrap();
+            assert_eq!((part.ncols(), part.get(1, 1)), (2, m.get(2, 2)));
+            assert!(m.columns(2..4).is_err() && m.step_rows(0).is_err());
+            assert_eq!(m.columns(3..3).unwrap().ncols(), 0);
+            let single = m.column_view(1).step_rows(3).unwrap();
+            assert_eq!((single.nrows(), single.get(1, 0)), (2, m.get(3, 1)));
+            match order {
+                Order::C => assert_eq!(m.step_rows(2).unwrap().get(1, 2), m.get(2, 2)),
+                Order::F => assert!(m.step_rows(2).is_err()),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tables: where rows live, and what a place of rows can do besides being read.
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
 
 use crate::{
     data::{
@@ -97,6 +97,13 @@ pub trait Table: Send + Sync {
     }
 }
 
+/// What it calls itself, and its shape; its values are left out.
+impl fmt::Debug for dyn Table + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Table").field(&self.describe()).field(&self.as_mat().shape()).finish()
+    }
+}
+
 /// Float64 values in a file, and what they were: where a table is found again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableReference {
@@ -159,7 +166,7 @@ pub trait ContiguousView: Send + Sync {
 }
 
 /// A table that owns its values in memory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DenseTable {
     data: Arc<Vec<f64>>,
     nrows: usize,
@@ -184,6 +191,28 @@ impl DenseTable {
         Ok(Self { data: Arc::new(data), nrows, ncols, order })
     }
 
+    /// A table of these columns, in Fortran order. Copies them once, 8 bytes a value; each column's own memory is given back before the
+    /// next is copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when columns differ in length.
+    ///
+    /// ```
+    /// use ensemble_core::{DenseTable, Table};
+    /// let t = DenseTable::from_columns(vec![vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0]])?;
+    /// assert_eq!(t.as_mat().get(2, 1), 6.0);
+    /// # Ok::<(), ensemble_core::Error>(())
+    /// ```
+    pub fn from_columns(columns: Vec<Vec<f64>>) -> Result<Self> {
+        let (nrows, ncols) = (columns.first().map_or(0, Vec::len), columns.len());
+        if let Some(other) = columns.iter().find(|c| c.len() != nrows) {
+            return Err(Error::shape("rows of a column, to match the first one", nrows, other.len()));
+        }
+        let mut data = Vec::with_capacity(nrows * ncols);
+        columns.into_iter().for_each(|column| data.extend_from_slice(&column));
+        Self::new(data, nrows, ncols, Order::F)
+    }
+
     /// A table of no rows.
     pub(crate) fn empty(ncols: usize) -> Self {
         Self { data: Arc::default(), nrows: 0, ncols, order: Order::C }
@@ -192,6 +221,17 @@ impl DenseTable {
     /// A table of one column.
     pub fn column(data: Vec<f64>) -> Self {
         Self { nrows: data.len(), ncols: 1, order: Order::C, data: Arc::new(data) }
+    }
+}
+
+/// Its shape and order; its values are left out.
+impl fmt::Debug for DenseTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DenseTable")
+            .field("nrows", &self.nrows)
+            .field("ncols", &self.ncols)
+            .field("order", &self.order)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,16 +1,17 @@
 //! Super learners: layers of learners under a meta-learner.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
     account::budget::MemoryBudget,
     data::{
+        as_table::{AsTable, AsTarget, Target},
         classes::Classes,
         table::{Scratch, Table},
     },
     design::scheme::Scheme,
     ensemble::fitted::FittedEnsemble,
-    error::{Result, guarded},
+    error::{Error, ErrorKind, Result, guarded},
     exec::run,
     learner::{
         estimator::Estimator,
@@ -35,7 +36,7 @@ use crate::{
 /// #     fn kind(&self) -> String { "doc.mean".into() }
 /// #     fn access(&self) -> Access { Access::Segments }
 /// #     fn cost(&self, _: Shape) -> FitCost { FitCost::default() }
-/// #     fn fit(&self, t: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+/// #     fn fit_rows(&self, t: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
 /// #         let mean = t.y().flatten().sum::<f64>() / t.shape().nrows as f64;
 /// #         Ok(Arc::new(LinearModel::new("doc.mean", vec![0.0; t.shape().ncols], mean)))
 /// #     }
@@ -47,7 +48,7 @@ use crate::{
 ///     .meta(Mean)
 ///     .fit(&x, &y)?;
 /// assert_eq!(fitted.predict(&x)?[0], 9.5);
-/// assert_eq!(fitted.report().totals.gathered_bytes, 0);
+/// assert_eq!(fitted.report().unwrap().totals.gathered_bytes, 0);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone)]
@@ -88,15 +89,10 @@ impl SuperLearner {
         self
     }
 
-    /// With a meta-learner on top. Without one there must be a single learner in the last layer, which then predicts.
+    /// With a meta-learner on top, by value or by pointer. Without one there must be a single learner in the last layer, which then
+    /// predicts.
     #[must_use]
-    pub fn meta(self, estimator: impl Estimator + 'static) -> Self {
-        self.meta_shared(Arc::new(estimator))
-    }
-
-    /// As [`SuperLearner::meta`], with a learner that is already shared.
-    #[must_use]
-    pub fn meta_shared(mut self, estimator: Arc<dyn Estimator>) -> Self {
+    pub fn meta(mut self, estimator: impl Estimator + 'static) -> Self {
         self.job.meta = Some(Learner::new("meta", estimator));
         self
     }
@@ -165,12 +161,13 @@ impl SuperLearner {
         self.job.classifies()
     }
 
-    /// What a fit on these tables will do, before anything runs: ways, copies, passes, bytes.
+    /// What a fit on these rows, with these targets, will do, before anything runs: ways, copies, passes, bytes.
     ///
     /// # Errors
     /// Shapes that do not fit, folds that cannot be made, a budget that cannot be kept.
-    pub fn plan(&self, x: &dyn Table, y: &dyn Table) -> Result<Plan> {
-        guarded(|| lower::plan(&self.job, x, y))
+    pub fn plan(&self, x: impl AsTable, y: impl AsTarget) -> Result<Plan> {
+        let target = y.as_target()?;
+        plan(&*self.job_for(&target)?, &*x.as_table()?, target.table())
     }
 
     /// Plan, then fit.
@@ -178,18 +175,43 @@ impl SuperLearner {
     /// # Errors
     /// Those of [`SuperLearner::plan`]; a value that is not finite, by row and column; whatever stops a learner, by layer, name
     /// and fold; cancellation.
-    pub fn fit(&self, x: &dyn Table, y: &dyn Table) -> Result<FittedEnsemble> {
-        let plan = self.plan(x, y)?;
-        // A pool of as many threads that the caller is in will do.
-        let inside = || rayon::current_thread_index().map(|_| rayon::current_num_threads());
-        let outcome = match self.job.threads {
-            Some(threads) if inside() != Some(threads) => {
-                threads::pool(threads)?.install(|| run::run(&self.job, plan, x, y))
-            }
-            _ => run::run(&self.job, plan, x, y),
-        };
-        outcome.map(FittedEnsemble::new)
+    pub fn fit(&self, x: impl AsTable, y: impl AsTarget) -> Result<FittedEnsemble> {
+        let target = y.as_target()?;
+        fit(&*self.job_for(&target)?, &*x.as_table()?, target.table())
     }
+
+    /// What to fit on this target: with its classes, when it holds words.
+    fn job_for(&self, target: &Target<'_>) -> Result<Cow<'_, Job>> {
+        let Some(classes) = target.classes() else { return Ok(Cow::Borrowed(&self.job)) };
+        if !self.classifies() {
+            return Err(Error::unsupported(
+                "every learner predicts numbers, and the target holds words; use classifiers",
+            ));
+        }
+        if self.job.classes.as_ref().is_some_and(|given| given != classes) {
+            let reason =
+                "the target's words are not the classes that were given; give numbers, or no classes";
+            return Err(ErrorKind::Classes { reason: reason.into() }.into());
+        }
+        Ok(Cow::Owned(Job { classes: Some(classes.clone()), ..self.job.clone() }))
+    }
+}
+
+fn plan(job: &Job, x: &dyn Table, y: &dyn Table) -> Result<Plan> {
+    guarded(|| lower::plan(job, x, y))
+}
+
+fn fit(job: &Job, x: &dyn Table, y: &dyn Table) -> Result<FittedEnsemble> {
+    let plan = plan(job, x, y)?;
+    // A pool of as many threads that the caller is in will do.
+    let inside = || rayon::current_thread_index().map(|_| rayon::current_num_threads());
+    let outcome = match job.threads {
+        Some(threads) if inside() != Some(threads) => {
+            threads::pool(threads)?.install(|| run::run(job, plan, x, y))
+        }
+        _ => run::run(job, plan, x, y),
+    };
+    outcome.map(FittedEnsemble::new)
 }
 
 /// Names and kinds, layer by layer; what it runs on has no text.

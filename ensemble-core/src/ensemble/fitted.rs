@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     data::{
-        classes::{Classes, most_probable},
+        as_table::AsTable,
+        classes::{Classes, Label, most_probable},
         mat::{MatMut, MatRef, Order},
         table::Table,
     },
@@ -58,14 +59,23 @@ impl fmt::Debug for FittedEnsemble {
 impl FittedEnsemble {
     pub(crate) fn new(outcome: Outcome) -> Self {
         let Outcome { layers, ncols, classes, report, out_of_fold } = outcome;
+        Self { report: Some(report), out_of_fold, ..Self::from_layers(layers, ncols, classes) }
+    }
+
+    /// Models without an account of their fit.
+    pub(crate) fn from_layers(
+        layers: Vec<Vec<FittedLearner>>,
+        ncols: usize,
+        classes: Option<Classes>,
+    ) -> Self {
         Self {
-            layers: layers,
+            layers,
             ncols,
             feature_names: None,
             categories: None,
             classes,
-            report: Some(report),
-            out_of_fold,
+            report: None,
+            out_of_fold: None,
         }
     }
 
@@ -113,16 +123,9 @@ impl FittedEnsemble {
         &self.layers
     }
 
-    /// What the fit did.
-    ///
-    /// # Panics
-    /// On an ensemble read from a file, which has none; see [`FittedEnsemble::try_report`].
-    pub fn report(&self) -> &Report {
-        self.report.as_ref().expect("an ensemble just fitted has a report")
-    }
-
-    /// What the fit did; `None` on an ensemble read from a file.
-    pub fn try_report(&self) -> Option<&Report> {
+    /// What the fit did. It is saved with the model, all but times, threads and what was held at once, which are 0 in one read from a
+    /// file. `None` where the file has none, as one of an earlier version.
+    pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
     }
 
@@ -166,7 +169,11 @@ impl FittedEnsemble {
     /// When `x` has another number of columns or `out` another length; [`ErrorKind::NotFinite`] for a value of `x` by row and column,
     /// unless the first layer's models accept it; [`ErrorKind::Learner`] by name when a backend fails, or predicts what is not finite
     /// ([`ErrorKind::Prediction`]). `out` is then written in part.
-    pub fn predict_into(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+    pub fn predict_into(&self, x: impl AsTable, out: &mut [f64]) -> Result<()> {
+        self.predict_matrix(x.as_table()?.as_mat(), out)
+    }
+
+    fn predict_matrix(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
         if out.len() != x.nrows() {
             return Err(Error::shape("rows of the prediction buffer", x.nrows(), out.len()));
         }
@@ -192,12 +199,14 @@ impl FittedEnsemble {
     ///
     /// # Errors
     /// As there, and when the ensemble predicts numbers.
-    pub fn predict_proba_into(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
+    pub fn predict_proba_into(&self, x: impl AsTable, out: &mut [f64]) -> Result<()> {
+        self.predict_proba_matrix(x.as_table()?.as_mat(), out)
+    }
+
+    fn predict_proba_matrix(&self, x: MatRef<'_>, out: &mut [f64]) -> Result<()> {
         let k = self.n_outputs();
         if !self.classifies() {
-            return Err(Error::unsupported(
-                "the ensemble predicts numbers, not classes: its last learner is a regressor",
-            ));
+            return Err(predicts_numbers());
         }
         if out.len() != x.nrows() * k {
             return Err(Error::shape("values of the probability buffer", x.nrows() * k, out.len()));
@@ -263,23 +272,43 @@ impl FittedEnsemble {
     ///
     /// # Errors
     /// As [`FittedEnsemble::predict_into`] and [`Table::check_unchanged`].
-    pub fn predict(&self, x: &dyn Table) -> Result<Vec<f64>> {
-        x.check_unchanged()?;
-        let mut out = vec![0.0; x.as_mat().nrows()];
-        self.predict_into(x.as_mat(), &mut out).map_err(|e| e.of_table(&x.describe()))?;
-        x.check_unchanged()?;
-        Ok(out)
+    pub fn predict(&self, x: impl AsTable) -> Result<Vec<f64>> {
+        self.predict_table(&*x.as_table()?, 1, |x, out| self.predict_matrix(x, out))
     }
 
     /// Predict the probabilities of a whole table into a new vector, rows x classes in C order: 8 bytes a row and class.
     ///
     /// # Errors
     /// As [`FittedEnsemble::predict_proba_into`] and [`Table::check_unchanged`].
-    pub fn predict_proba(&self, x: &dyn Table) -> Result<Vec<f64>> {
+    pub fn predict_proba(&self, x: impl AsTable) -> Result<Vec<f64>> {
+        self.predict_table(&*x.as_table()?, self.n_outputs(), |x, out| self.predict_proba_matrix(x, out))
+    }
+
+    /// The label of the most probable class of every row of a whole table, words as words: 16 bytes a row.
+    ///
+    /// # Errors
+    /// As [`FittedEnsemble::predict`], and when the ensemble predicts numbers.
+    pub fn predict_labels(&self, x: impl AsTable) -> Result<Vec<&Label>> {
+        let classes = self.classes.as_ref().filter(|_| self.classifies()).ok_or_else(predicts_numbers)?;
+        let class = |number: f64| classes.class_of(number).expect("a prediction is the number of a label");
+        Ok(self.predict(x)?.into_iter().map(|number| classes.label(class(number))).collect())
+    }
+
+    /// Predict a table that may change under the hands, `width` values a row.
+    fn predict_table(
+        &self,
+        x: &dyn Table,
+        width: usize,
+        predict: impl Fn(MatRef<'_>, &mut [f64]) -> Result<()>,
+    ) -> Result<Vec<f64>> {
         x.check_unchanged()?;
-        let mut out = vec![0.0; x.as_mat().nrows() * self.n_outputs()];
-        self.predict_proba_into(x.as_mat(), &mut out).map_err(|e| e.of_table(&x.describe()))?;
+        let mut out = vec![0.0; x.as_mat().nrows() * width];
+        predict(x.as_mat(), &mut out).map_err(|e| e.of_table(&x.describe()))?;
         x.check_unchanged()?;
         Ok(out)
     }
+}
+
+fn predicts_numbers() -> Error {
+    Error::unsupported("the ensemble predicts numbers, not classes: its last learner is a regressor")
 }

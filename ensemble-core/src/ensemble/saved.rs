@@ -6,6 +6,7 @@ use crate::{
     data::classes::Classes,
     ensemble::fitted::FittedEnsemble,
     error::{Error, ErrorKind, Result, guarded},
+    exec::report::Report,
     learner::{
         layer::{FittedLearner, layer_width},
         model::{Model, check_inputs},
@@ -61,6 +62,9 @@ impl FittedEnsemble {
         }
         if let Some(classes) = &self.classes {
             record = record.with_field("classes", classes.to_json());
+        }
+        if let Some(report) = &self.report {
+            record = record.with_field("report", report.to_json());
         }
         for (at, learners) in self.layers.iter().enumerate() {
             let mut layer = Record::new("layer");
@@ -123,15 +127,7 @@ impl FittedEnsemble {
         if layers.is_empty() {
             return Err(fail("the saved ensemble has no layers"));
         }
-        let mut loaded = Self {
-            layers,
-            ncols,
-            feature_names: None,
-            categories: None,
-            classes,
-            report: None,
-            out_of_fold: None,
-        };
+        let mut loaded = Self::from_layers(layers, ncols, classes);
         if let Ok(names) = record.field("feature_names") {
             let names = names.as_array().into_iter().flatten().filter_map(|n| n.as_str().map(String::from));
             loaded.set_feature_names(names.collect())?;
@@ -141,6 +137,8 @@ impl FittedEnsemble {
                 .map_err(|e| fail(&format!("its categories cannot be read: {e}")))?;
             loaded.set_categories(categories)?;
         }
+        // Nothing is predicted by it, so what cannot be read is no fault of the model.
+        loaded.report = record.field("report").ok().and_then(Report::from_json);
         Ok(loaded)
     }
 }

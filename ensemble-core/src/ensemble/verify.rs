@@ -59,7 +59,7 @@ impl SuperLearner {
     /// #     fn kind(&self) -> String { "doc.mean".into() }
     /// #     fn access(&self) -> Access { Access::Segments }
     /// #     fn cost(&self, _: Shape) -> FitCost { FitCost::default() }
-    /// #     fn fit(&self, t: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    /// #     fn fit_rows(&self, t: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
     /// #         let mean = t.y().flatten().sum::<f64>() / t.shape().nrows as f64;
     /// #         Ok(Arc::new(LinearModel::new("doc.mean", vec![0.0; t.shape().ncols], mean)))
     /// #     }

@@ -298,6 +298,14 @@ impl Error {
         }
     }
 
+    /// What happened, of a learner that stands in no layer.
+    pub(crate) fn without_learner(self) -> Self {
+        match *self.0 {
+            ErrorKind::Learner { source, .. } => source,
+            _ => self,
+        }
+    }
+
     /// The same error, said of what a learner declares before any fit.
     pub(crate) fn in_declaration(self, name: &str, layer: usize) -> Self {
         match *self.0 {

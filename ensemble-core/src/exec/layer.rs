@@ -19,14 +19,10 @@ use crate::{
         score::{Losses, Scores},
         source::{CellModels, Source, Stored, width},
     },
-    learner::{
-        layer::Learner,
-        model::{Model, check_inputs},
-    },
+    learner::{estimator::check_fitted, layer::Learner, model::Model},
     monitor::Event,
     plan::{job::Job, layer::LayerPlan},
     statistic::{
-        linear::LinearForm,
         state::{StatisticContext, Statistics},
         tree::SEQUENTIAL_BLOCKS,
     },
@@ -224,25 +220,8 @@ impl LayerRun<'_, '_> {
     /// That a model has the columns of the rows it was fitted on, predicts as many as its learner declared, and, where it is linear,
     /// consists of numbers: what the algebra, and every prediction, takes for granted.
     pub(crate) fn check_model(&self, learner: usize, cell: CellId, model: &dyn Model) -> Result<()> {
-        let planned = &self.plan.learners[learner];
-        let check = || {
-            if model.n_outputs() != planned.columns.len() {
-                let what =
-                    format!("columns that a model predicts whose learner declared {}", planned.predicts);
-                return Err(Error::shape(what, planned.columns.len(), model.n_outputs()));
-            }
-            check_inputs(model, self.ncols())?;
-            let _ = (model.batch_rows(), model.accepts_missing());
-            let finite = |form: LinearForm<'_>| {
-                form.intercept.is_finite() && form.coefficients.iter().all(|c| c.is_finite())
-            };
-            if model.as_linear().is_none_or(finite) {
-                return Ok(());
-            }
-            Err(Error::unsupported(
-                "its fit gives coefficients that are not finite; bring the columns to sizes nearer to 1 first",
-            ))
-        };
+        let predicts = self.plan.learners[learner].predicts;
+        let check = || check_fitted(model, self.ncols(), predicts, self.n_classes);
         guarded(check).map_err(|e| self.named(e, learner, cell))
     }
 }

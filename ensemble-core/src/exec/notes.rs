@@ -1,8 +1,9 @@
 //! What a fit says beside its scores: how learners that iterate ended, and what a user should know although nothing failed.
+#![allow(clippy::disallowed_methods, reason = "what serde derives for flattened fields copies names")]
 
 use std::{fmt, ops::Range};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     data::classes::{Classes, Label},
@@ -19,7 +20,7 @@ const TREND_ROWS: usize = 1 << 17;
 const TREND_SHARE: f64 = 0.1;
 
 /// How one of a learner's K + 1 fits ended.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FitConvergence {
     /// The fold whose rows were held out; `None` for the fit on all rows.
     pub fold: Option<usize>,
@@ -29,7 +30,7 @@ pub struct FitConvergence {
 }
 
 /// What a note is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoteKind {
@@ -44,7 +45,7 @@ pub enum NoteKind {
 /// What a user should know about a fit although nothing failed: one sentence, with what to do where something can be done.
 ///
 /// Its `Display` is the sentence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Note {
     /// What it is about.

@@ -1,6 +1,8 @@
 //! What a fit did.
+#![allow(clippy::disallowed_methods, reason = "what serde derives for flattened fields copies names")]
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     account::ledger::{Totals, Work, copies},
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// What a learner cost and how well it did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LearnerReport {
     /// The layer, from 0; the meta-learner's is the last.
     pub layer: usize,
@@ -38,7 +40,7 @@ pub struct LearnerReport {
 }
 
 /// What a fit did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Rows of the table.
     pub rows: usize,
@@ -76,5 +78,20 @@ impl Report {
     /// The ledger's work that copies or stores bytes: all but passes, added up by purpose, layer and fold.
     pub fn copies(&self) -> Vec<Work> {
         copies(&self.work)
+    }
+
+    /// As data, for a model's file: without times, threads and what was held at once, so that the file is the same bytes however the fit
+    /// ran.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut told = Self { threads: 0, wall_seconds: 0.0, peak_held_bytes: 0, ..self.clone() };
+        for learner in &mut told.learners {
+            (learner.fit_seconds, learner.predict_seconds) = (0.0, 0.0);
+        }
+        serde_json::to_value(told).expect("numbers and text")
+    }
+
+    /// From what [`Report::to_json`] gave; `None` when it cannot be read.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        serde_json::from_value(value.clone()).ok()
     }
 }

@@ -102,7 +102,7 @@ impl LayerRun<'_, '_> {
                     target: self.y_handle.as_ref(),
                     n_classes: self.n_classes,
                 };
-                guarded(|| learner.estimator.fit(train, &cx))
+                guarded(|| learner.estimator.fit_rows(train, &cx))
             })
         });
         let model = model.map_err(|e| self.named(e, j, id))?;

@@ -1,8 +1,9 @@
 //! Cross-validated risk, fold by fold: root mean squared error, and for classifiers accuracy and log loss.
+#![allow(clippy::disallowed_methods, reason = "what serde derives for flattened fields copies names")]
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     data::{classes::most_probable, mat::MatRef},
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// Risks of one learner over the folds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Mean over folds of the root mean squared error. Of a classifier: of the root of the Brier score, half the squared distance
     /// between a row's probabilities and the truth, which for two classes is the squared error of the second one's.
@@ -32,7 +33,7 @@ pub struct Scores {
 }
 
 /// Risks of one classifier over the folds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
     /// Mean over folds of the share of rows whose most probable class is theirs.
     pub cv_accuracy_mean: f64,

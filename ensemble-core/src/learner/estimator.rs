@@ -1,6 +1,6 @@
 //! What a backend author implements: learners and transformers, how they take their rows, what they cost.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     account::ledger::{Ledger, Work},
@@ -10,10 +10,11 @@ use crate::{
         table::{Scratch, Table},
     },
     error::{Error, ErrorKind, GREATEST, Result},
-    learner::model::Model,
+    learner::model::{Model, check_inputs},
     persist::record::Record,
     statistic::{
         affine::{Affine, AffineShape},
+        linear::LinearForm,
         noise::Noise,
         state::{BLOCK_ROWS, Block, Statistic, StatisticContext, Statistics, absorb_block, of_statistic},
         tree::absorb_tree,
@@ -304,7 +305,7 @@ pub trait Estimator: Send + Sync {
     ///
     /// # Errors
     /// Whatever stops the fit; the engine adds learner, layer and fold.
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>>;
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>>;
 
     /// The learner as one whose fits merge: `Some` exactly when [`Estimator::access`] is [`Access::Merge`].
     fn as_merge(&self) -> Option<&dyn MergeFit> {
@@ -323,12 +324,43 @@ pub trait Estimator: Send + Sync {
     }
 }
 
+/// Its kind.
+impl fmt::Debug for dyn Estimator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Estimator").field(&self.kind()).finish()
+    }
+}
+
 /// What one fit allocates on a target of `n_classes` classes, or of numbers.
 pub(crate) fn cost_of(learner: &dyn Estimator, train: Shape, n_classes: Option<usize>) -> FitCost {
     match n_classes {
         Some(n_classes) => learner.cost_with_classes(train, n_classes),
         None => learner.cost(train),
     }
+}
+
+/// That a model just fitted, by a learner that predicts so on rows of `ncols` columns, is one: of its widths, and finite.
+pub(crate) fn check_fitted(
+    model: &dyn Model,
+    ncols: usize,
+    predicts: Predicts,
+    n_classes: Option<usize>,
+) -> Result<()> {
+    let columns = predicts.columns(n_classes.unwrap_or(0));
+    if model.n_outputs() != columns {
+        let what = format!("columns that a model predicts whose learner declared {predicts}");
+        return Err(Error::shape(what, columns, model.n_outputs()));
+    }
+    check_inputs(model, ncols)?;
+    let _ = (model.batch_rows(), model.accepts_missing());
+    let finite =
+        |form: LinearForm<'_>| form.intercept.is_finite() && form.coefficients.iter().all(|c| c.is_finite());
+    if model.as_linear().is_none_or(finite) {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        "its fit gives coefficients that are not finite; bring the columns to sizes nearer to 1 first",
+    ))
 }
 
 /// What came of a fit from statistics.
@@ -358,7 +390,7 @@ pub trait MergeFit: Send + Sync {
 }
 
 /// Fit a merging learner on rows in hand, block by block along the canonical tree: what such a learner's
-/// [`Estimator::fit`] calls. Reads the rows once, or twice when the learner asks for more statistics.
+/// [`Estimator::fit_rows`] calls. Reads the rows once, or twice when the learner asks for more statistics.
 ///
 /// A block that spans two runs is packed into one block-sized buffer, so the bits are those of contiguous rows.
 ///
@@ -535,12 +567,46 @@ pub trait Transformer: Send + Sync {
     ///
     /// # Errors
     /// Whatever stops the fit.
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>>;
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>>;
 
     /// The transformer as one fitted from merged statistics: `Some` exactly when [`Transformer::access`] is
     /// [`Access::Merge`].
     fn as_merge(&self) -> Option<&dyn MergeTransform> {
         None
+    }
+
+    /// With a learner behind it, a [`Pipeline`](crate::Pipeline); with another transformer, [`Transformers`](crate::Transformers), which
+    /// go on in the same way. A value and a pointer to one do alike, on both sides.
+    ///
+    /// ```
+    /// # use ensemble_core::*;
+    /// # fn example(scaler: Box<dyn Transformer>, projection: Box<dyn Transformer>, learner: Box<dyn Estimator>) {
+    /// let pipeline: Pipeline = scaler.then(projection).then(learner);
+    /// # }
+    /// ```
+    fn then<K, S: Step<K>>(self, next: S) -> S::Behind
+    where
+        Self: Sized + 'static,
+    {
+        next.behind(vec![Arc::new(self)])
+    }
+}
+
+/// What may stand behind a transformer: a learner, or another transformer. Every one does; `K` only tells the two apart, and is never
+/// written.
+#[diagnostic::on_unimplemented(message = "`{Self}` is neither a learner nor a transformer")]
+pub trait Step<K> {
+    /// What comes of it: a [`Pipeline`](crate::Pipeline), or [`Transformers`](crate::Transformers).
+    type Behind;
+
+    /// Stand behind `before`, which apply in order.
+    fn behind(self, before: Vec<Arc<dyn Transformer>>) -> Self::Behind;
+}
+
+/// Its kind.
+impl fmt::Debug for dyn Transformer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transformer").field(&self.kind()).finish()
     }
 }
 
@@ -565,7 +631,7 @@ pub trait MergeTransform: Send + Sync {
     fn fit_from(&self, statistics: &Statistics) -> Result<Arc<dyn FittedTransform>>;
 }
 
-/// Fit a merging transformer on rows in hand: what such a transformer's [`Transformer::fit`] calls. One pass.
+/// Fit a merging transformer on rows in hand: what such a transformer's [`Transformer::fit_rows`] calls. One pass.
 ///
 /// # Errors
 /// Those of the statistics and of the fit.
@@ -610,6 +676,16 @@ pub trait FittedTransform: Send + Sync {
     /// # Errors
     /// When it cannot be saved.
     fn to_record(&self) -> Result<Record>;
+}
+
+/// Its widths; its numbers are left out.
+impl fmt::Debug for dyn FittedTransform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FittedTransform")
+            .field("n_in", &self.n_in())
+            .field("n_out", &self.n_out())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FittedTransform for Affine {

@@ -1,11 +1,12 @@
 //! Learners with names, side by side in layers, before and after their fits.
 
-use std::sync::Arc;
+use std::{any::Any, fmt, sync::Arc};
 
 use crate::learner::{
-    estimator::{Estimator, Transformer},
+    chain::Transformers,
+    estimator::Estimator,
     model::Model,
-    pipeline::Pipeline,
+    pipeline::{Pipeline, PipelineModel},
 };
 
 /// A learner with the name it has in its layer.
@@ -16,9 +17,9 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Name a learner.
-    pub fn new(name: impl Into<String>, estimator: Arc<dyn Estimator>) -> Self {
-        Self { name: name.into(), estimator }
+    /// Name a learner: a value, or a pointer to one as [`Registry::pipeline`](crate::Registry::pipeline) gives it.
+    pub fn new(name: impl Into<String>, estimator: impl Estimator + 'static) -> Self {
+        Self { name: name.into(), estimator: Arc::new(estimator) }
     }
 
     /// Its name.
@@ -27,8 +28,15 @@ impl Learner {
     }
 }
 
+/// Its name and kind.
+impl fmt::Debug for Learner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Learner").field(&self.name).field(&self.estimator.kind()).finish()
+    }
+}
+
 /// Learners that are fitted on the same columns. Their predictions are the next layer's columns, in this order.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Layer {
     pub(crate) learners: Vec<Learner>,
 }
@@ -39,15 +47,9 @@ impl Layer {
         Self::default()
     }
 
-    /// With a learner.
+    /// With a learner: a value, or a pointer to one as [`Registry::pipeline`](crate::Registry::pipeline) gives it.
     #[must_use]
-    pub fn learner(self, name: impl Into<String>, estimator: impl Estimator + 'static) -> Self {
-        self.shared(name, Arc::new(estimator))
-    }
-
-    /// With a learner that is already shared, as [`Registry::pipeline`] gives it.
-    #[must_use]
-    pub fn shared(mut self, name: impl Into<String>, estimator: Arc<dyn Estimator>) -> Self {
+    pub fn learner(mut self, name: impl Into<String>, estimator: impl Estimator + 'static) -> Self {
         self.learners.push(Learner::new(name, estimator));
         self
     }
@@ -62,20 +64,31 @@ impl Layer {
         self.learners.is_empty()
     }
 
-    /// With a preprocessing case: `learners` behind the same transformers, named `case.learner`.
+    /// With a preprocessing case: `learners`, a list or a [`Layer`] of them, behind the same transformers, named `case.learner`. The
+    /// transformers are one, several made by [`Transformer::then`](crate::Transformer::then), or a list of shared ones.
     #[must_use]
     pub fn case(
         mut self,
         case: &str,
-        transformers: &[Arc<dyn Transformer>],
+        transformers: impl Into<Transformers>,
         learners: impl IntoIterator<Item = Learner>,
     ) -> Self {
+        let transformers = transformers.into();
         for learner in learners {
-            let transformers: Vec<_> = transformers.iter().map(Arc::clone).collect();
-            let pipeline = Pipeline::new(transformers, learner.estimator);
-            self.learners.push(Learner::new(format!("{case}.{}", learner.name), Arc::new(pipeline)));
+            let pipeline = Pipeline::new(transformers.clone().into_steps(), learner.estimator);
+            self.learners.push(Learner::new(format!("{case}.{}", learner.name), pipeline));
         }
         self
+    }
+}
+
+/// The learners, in order.
+impl IntoIterator for Layer {
+    type Item = Learner;
+    type IntoIter = std::vec::IntoIter<Learner>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.learners.into_iter()
     }
 }
 
@@ -100,6 +113,30 @@ impl FittedLearner {
     /// The model fitted on all rows.
     pub fn model(&self) -> &dyn Model {
         self.model.as_ref()
+    }
+
+    /// The model as its own type, also from behind transformers: `None` when it is another. A learner's docs name its model's type; of
+    /// linear learners it is [`LinearModel`](crate::LinearModel), also behind scalers.
+    pub fn model_as<M: Model>(&self) -> Option<&M> {
+        let mut model: &dyn Any = &*self.model;
+        loop {
+            match model.downcast_ref() {
+                Some(own) => return Some(own),
+                None => model = model.downcast_ref::<PipelineModel>()?.inner(),
+            }
+        }
+    }
+
+    /// How much each column says, where the model [tells](Model::feature_importances).
+    pub fn feature_importances(&self) -> Option<Vec<f64>> {
+        self.model.feature_importances()
+    }
+}
+
+/// Its name and kind; the model's numbers are left out.
+impl fmt::Debug for FittedLearner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FittedLearner").field(&self.name).field(&self.kind).finish()
     }
 }
 

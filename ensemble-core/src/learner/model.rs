@@ -1,6 +1,6 @@
 //! Fitted models, and the linear form that the engine's algebra reads.
 
-use std::time::Instant;
+use std::{any::Any, fmt, time::Instant};
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -18,7 +18,9 @@ use crate::{
 /// Rows to predict from hold finite values: [`check_prediction`] refuses others by row and column, for every model of every backend
 /// that does not say in [`Model::accepts_missing`] that it was made for NaN. What an ensemble's models predict is looked at in turn: a
 /// prediction that is not finite is an error and never handed on.
-pub trait Model: Send + Sync {
+///
+/// A model is [`Any`], so that one can be asked for as its own type: [`FittedLearner::model_as`](crate::FittedLearner::model_as).
+pub trait Model: Any + Send + Sync {
     /// Columns of x it was fitted on.
     fn n_inputs(&self) -> usize;
 
@@ -51,6 +53,12 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// How much each column of x says, in shares that add up to 1 where the learner's library gives them so; `None` where it gives
+    /// none. Coefficients are [`Model::as_linear`]'s.
+    fn feature_importances(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// How the fit ended, of a learner that iterates; `None` of one that computes its answer, and of a model read from a file.
     /// A model made of others hands theirs on.
     fn convergence(&self) -> Option<Convergence> {
@@ -74,6 +82,16 @@ pub trait Model: Send + Sync {
     /// [`Table::reference`](crate::Table::reference).
     fn to_record_by_reference(&self) -> Result<Record> {
         self.to_record()
+    }
+}
+
+/// Its widths; its numbers are left out.
+impl fmt::Debug for dyn Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("n_inputs", &self.n_inputs())
+            .field("n_outputs", &self.n_outputs())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a fit ended.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How the fit of a learner that iterates ended. Models of such learners have one, [`Model::convergence`](crate::Model::convergence);
 /// the report collects them.
@@ -13,7 +13,7 @@ use serde::Serialize;
 /// let all = classes.into_iter().reduce(Convergence::and).expect("two classes");
 /// assert_eq!(all, Convergence::new(112, 0.3, false));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Convergence {
     /// Steps made: sweeps, iterations or rounds, as the learner's parameter for the most of them counts. Absent where a solver does

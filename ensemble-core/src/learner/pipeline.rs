@@ -5,7 +5,7 @@
 //! the raw columns. No transformed row ever exists. Otherwise blocks are transformed on their way into the statistics, or,
 //! for a learner that needs rows, stored once in scratch room, which the plan shows.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     data::mat::{MatMut, MatRef, Order, Shape},
@@ -36,8 +36,8 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// `learner` behind `transformers`, which apply in order; without any, the pipeline is the learner.
-    pub fn new(transformers: Vec<Arc<dyn Transformer>>, learner: Arc<dyn Estimator>) -> Self {
-        Self { transformers, learner }
+    pub fn new(transformers: Vec<Arc<dyn Transformer>>, learner: impl Estimator + 'static) -> Self {
+        Self { transformers, learner: Arc::new(learner) }
     }
 
     /// Whether the whole chain is algebra on statistics.
@@ -170,6 +170,13 @@ fn finish(kind: &str, maps: Vec<Arc<dyn FittedTransform>>, model: Arc<dyn Model>
     Arc::new(PipelineModel { maps, model })
 }
 
+/// The kinds, joined by ` | `.
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pipeline").field(&self.kind()).finish()
+    }
+}
+
 impl Estimator for Pipeline {
     fn kind(&self) -> String {
         let mut parts: Vec<String> = self.transformers.iter().map(|t| t.kind()).collect();
@@ -206,9 +213,9 @@ impl Estimator for Pipeline {
         self.learner.check_shape(shape)
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         if self.transformers.is_empty() {
-            return self.learner.fit(train, cx);
+            return self.learner.fit_rows(train, cx);
         }
         if self.merges() {
             return fit_by_merging(self, train, cx);
@@ -216,7 +223,7 @@ impl Estimator for Pipeline {
         let mut maps: Vec<Arc<dyn FittedTransform>> = Vec::with_capacity(self.transformers.len());
         for transformer in &self.transformers {
             let fitted = match transformer.as_merge() {
-                _ if maps.is_empty() => transformer.fit(train, cx)?,
+                _ if maps.is_empty() => transformer.fit_rows(train, cx)?,
                 Some(merge) => {
                     let ncols = maps[maps.len() - 1].n_out();
                     let wanted = merge.statistics(&cx.statistics(ncols))?;
@@ -234,7 +241,7 @@ impl Estimator for Pipeline {
                     let stored = StoredTrain::new(train, n_out, Order::C, cx, &|x, each| {
                         map_training_block(&maps, x, &Noise::none(x.ncols()), each)
                     })?;
-                    stored.with(cx, |train, cx| transformer.fit(train, cx))?
+                    stored.with(cx, |train, cx| transformer.fit_rows(train, cx))?
                 }
             };
             maps.push(fitted);
@@ -245,7 +252,7 @@ impl Estimator for Pipeline {
         };
         let model = if self.stores_rows(ncols) {
             let stored = StoredTrain::new(train, ncols, self.learner_order(), cx, &through)?;
-            stored.with(cx, |train, cx| self.learner.fit(train, cx))?
+            stored.with(cx, |train, cx| self.learner.fit_rows(train, cx))?
         } else {
             let merge = self.learner.as_merge().expect("a learner that stores no rows merges");
             fit_from_passes(merge, &cx.statistics(ncols), |wanted| train_statistics(train, wanted, &through))?
@@ -354,6 +361,11 @@ impl PipelineModel {
     /// Name of the record of a pipeline.
     pub const RECORD: &'static str = "pipeline";
 
+    /// The model behind the maps.
+    pub fn inner(&self) -> &(dyn Model + 'static) {
+        self.model.as_ref()
+    }
+
     pub(crate) fn from_record(record: &Record, registry: &Registry) -> Result<Self> {
         let (last, maps) = record
             .children()
@@ -402,6 +414,13 @@ impl Model for PipelineModel {
 
     fn batch_rows(&self) -> usize {
         self.model.batch_rows()
+    }
+
+    fn feature_importances(&self) -> Option<Vec<f64>> {
+        // The columns of x, as long as every map hands column for column on.
+        let column_by_column =
+            |map: &Arc<dyn FittedTransform>| map.as_affine().is_some_and(|a| a.scale().is_some());
+        self.maps.iter().all(column_by_column).then(|| self.model.feature_importances())?
     }
 
     fn convergence(&self) -> Option<Convergence> {

@@ -55,6 +55,7 @@ impl Parameter {
 }
 
 /// A learner or a transformer, made from parameters.
+#[derive(Clone, Debug)]
 pub enum Built {
     /// Something that predicts.
     Learner(Arc<dyn Estimator>),
@@ -76,6 +77,7 @@ pub struct Kind {
 }
 
 /// What a record loads as.
+#[derive(Clone, Debug)]
 pub enum Loaded {
     /// A fitted model.
     Model(Arc<dyn Model>),

@@ -51,7 +51,8 @@ pub(crate) fn target_classes(job: &Job, y: &dyn Table) -> Result<Option<Classes>
     Ok(Some(classes))
 }
 
-pub(crate) fn check_inputs(job: &Job, x: &dyn Table, y: &dyn Table) -> Result<()> {
+/// That there are rows and columns, and a target for every row.
+pub(crate) fn check_tables(x: &dyn Table, y: &dyn Table) -> Result<()> {
     let (xm, ym) = (x.as_mat(), y.as_mat());
     if xm.nrows() == 0 || xm.ncols() == 0 {
         return Err(Error::unsupported(format!(
@@ -74,6 +75,11 @@ pub(crate) fn check_inputs(job: &Job, x: &dyn Table, y: &dyn Table) -> Result<()
     if ym.column(0).is_none() {
         return Err(Error::unsupported("the target must be one column of neighbouring values"));
     }
+    Ok(())
+}
+
+pub(crate) fn check_inputs(job: &Job, x: &dyn Table, y: &dyn Table) -> Result<()> {
+    check_tables(x, y)?;
     let Some(last) = job.layers().last().copied().filter(|_| !job.layers.is_empty()) else {
         return Err(Error::unsupported("there is no layer; add one with a learner"));
     };

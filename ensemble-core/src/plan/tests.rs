@@ -29,7 +29,7 @@ impl Estimator for Endless {
     fn cost(&self, _: Shape) -> FitCost {
         FitCost { peak_bytes: u64::MAX - 1000, model_bytes: u64::MAX }
     }
-    fn fit(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         Err(Error::unsupported("it is only planned"))
     }
 }
@@ -39,7 +39,7 @@ fn costs_beyond_all_memory_are_refused_by_the_plan_and_never_wrap() {
     let x = DenseTable::column((0..90).map(f64::from).collect());
     let piped: Arc<dyn Estimator> = Arc::new(Pipeline::new(Vec::new(), Arc::new(Endless)));
     for learner in [Arc::new(Endless) as Arc<dyn Estimator>, piped] {
-        let layer = Layer::new().shared("one", Arc::clone(&learner)).shared("two", learner);
+        let layer = Layer::new().learner("one", Arc::clone(&learner)).learner("two", learner);
         let stack = SuperLearner::new(KFold::new(3)).layer(layer).meta(Endless);
         let error = stack.plan(&x, &x).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{error}");
@@ -68,7 +68,7 @@ impl Estimator for Costly {
     fn cost_with_classes(&self, _: Shape, n_classes: usize) -> FitCost {
         FitCost { peak_bytes: 1000 * n_classes as u64, model_bytes: 0 }
     }
-    fn fit(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, _: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         Err(Error::unsupported("it is only planned"))
     }
 }
@@ -80,7 +80,7 @@ fn classifiers_cost_what_they_declare_for_the_classes_of_the_target() {
         let y = DenseTable::column((0..90).map(|i| f64::from(i % k)).collect());
         let one_fit = 1000 * k as u64;
         for learner in [Arc::new(Costly) as Arc<dyn Estimator>, piped()] {
-            let stack = SuperLearner::new(KFold::new(3)).layer(Layer::new().shared("one", learner));
+            let stack = SuperLearner::new(KFold::new(3)).layer(Layer::new().learner("one", learner));
             let plan = stack.plan(&x, &y).unwrap();
             assert_eq!(plan.layers[0].learners[0].cost, one_fit);
             assert!(plan.peak_bytes() >= one_fit);

@@ -136,7 +136,7 @@ impl Estimator for Line {
         true
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let finite = train.check_finite();
         if self.is(Fault::HangsOnNan) && finite.is_err() {
             thread::sleep(Duration::from_secs(3));
@@ -306,7 +306,7 @@ impl Estimator for Nearest {
         Predicts::Probabilities
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_finite()?;
         let p = train.shape().ncols;
         let counts = match self.fault {
@@ -413,7 +413,7 @@ impl Transformer for Shift {
         if self.fault == Fault::TwoOutputs { 2 } else { ncols }
     }
 
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn FittedTransform>> {
         if self.fault != Fault::TakesAnyValue {
             train.check_finite()?;
         }

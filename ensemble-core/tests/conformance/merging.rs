@@ -109,7 +109,7 @@ impl Estimator for MergedLine {
         FitCost { peak_bytes: 1024 * 8 * (train.ncols as u64 + 1), model_bytes }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_finite()?;
         fit_by_merging(self, train, cx)
     }

@@ -66,7 +66,7 @@ pub fn fit(
 ) -> Result<Arc<dyn Model>> {
     let ledger = Ledger::default();
     let cx = FitContext { n_classes, ..FitContext::alone(&Heap, &ledger) };
-    with_train(x, y, |train| learner.fit(train, &cx))
+    with_train(x, y, |train| learner.fit_rows(train, &cx))
 }
 
 pub fn fit_transform(
@@ -75,7 +75,7 @@ pub fn fit_transform(
     y: &[f64],
 ) -> Result<Arc<dyn FittedTransform>> {
     let ledger = Ledger::default();
-    with_train(x, y, |train| transformer.fit(train, &FitContext::alone(&Heap, &ledger)))
+    with_train(x, y, |train| transformer.fit_rows(train, &FitContext::alone(&Heap, &ledger)))
 }
 
 pub fn c_order(x: &[f64], n: usize, p: usize) -> MatRef<'_> {

@@ -157,7 +157,7 @@ impl Estimator for LinearRegression {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_magnitudes()?;
         let Shape { nrows, ncols } = train.shape();
         if nrows <= ncols {

@@ -169,7 +169,7 @@ macro_rules! penalised_learner {
                 FitCost { peak_bytes: 8 * (d * d * (depth + 9) + block * d + 64 * d), model_bytes }
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
                 train.check_finite()?;
                 if !self.normalize {

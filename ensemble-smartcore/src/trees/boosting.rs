@@ -149,7 +149,7 @@ impl Estimator for XgRegressor {
         FitCost { peak_bytes: (rows + boxes).max(8 * n + boxes + model_bytes), model_bytes }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;

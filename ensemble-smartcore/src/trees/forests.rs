@@ -221,7 +221,7 @@ macro_rules! regression_forest {
                 regression_cost(Self::KIND, &self.growth, self.n_estimators as u64, distinct, $element, train)
             }
 
-            fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+            fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
                 self.check()?;
                 train.check_magnitudes()?;
                 check_rows(Self::KIND, train)?;
@@ -340,7 +340,7 @@ impl Estimator for RandomForestClassifier {
         Predicts::Probabilities
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.check()?;
         let n_trees = u16::try_from(self.n_estimators).map_err(|_| {
             Error::parameter(Self::KIND, "n_estimators", self.n_estimators, "a whole number from 1 to 65535")

@@ -90,7 +90,7 @@ impl Estimator for DecisionTreeRegressor {
         }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.growth.check(Self::KIND)?;
         train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;
@@ -198,7 +198,7 @@ impl Estimator for DecisionTreeClassifier {
         Predicts::Probabilities
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         self.growth.check(Self::KIND)?;
         train.check_magnitudes()?;
         check_rows(Self::KIND, train)?;

@@ -121,7 +121,7 @@ pub fn fit(learner: &dyn Estimator, data: &Data, n_classes: Option<usize>) -> Re
     let ledger = Ledger::default();
     let cx = FitContext { n_classes, seed: 11, ..FitContext::alone(&Heap, &ledger) };
     let before: Vec<u64> = data.x.iter().map(|v| v.to_bits()).collect();
-    let model = learner.fit(&data.train(), &cx);
+    let model = learner.fit_rows(&data.train(), &cx);
     assert!(data.x.iter().map(|v| v.to_bits()).eq(before), "{} wrote to its input", learner.kind());
     model
 }

@@ -37,7 +37,7 @@ impl Estimator for BestColumn {
         FitCost { peak_bytes: model_bytes + 3 * 8 * train.ncols as u64, model_bytes }
     }
 
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         // No rows, NaN and infinities are errors here, by row and column.
         train.check_finite()?;
         let Shape { nrows, ncols } = train.shape();
@@ -110,7 +110,7 @@ impl Estimator for NearestCentroid {
         FitCost { peak_bytes: 0, model_bytes }
     }
 
-    fn fit(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         train.check_finite()?;
         // Targets that are no class numbers are errors here. A class may have no rows in a fold.
         let counts = class_counts(train, cx)?;

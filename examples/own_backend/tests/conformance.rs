@@ -35,6 +35,6 @@ fn own_learners_keep_the_contract_and_stack_with_others() {
         .layer(Layer::new().learner("best", BestColumn).learner("mean", ensemble::native::Mean::new()))
         .meta(NonNegativeLeastSquares::new());
     let fitted = learner.fit(x.as_ref(), y.as_ref()).unwrap();
-    assert!(fitted.report().as_planned);
-    assert_eq!(fitted.report().totals.gathered_bytes, 0);
+    assert!(fitted.report().unwrap().as_planned);
+    assert_eq!(fitted.report().unwrap().totals.gathered_bytes, 0);
 }

@@ -21,7 +21,7 @@ impl Estimator for WholeMatrix {
     fn cost(&self, train: Shape) -> FitCost {
         FitCost { peak_bytes: train.ncols as u64 * 16, model_bytes: train.ncols as u64 * 8 }
     }
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let (x, y) = (train.contiguous_x()?, train.contiguous_y()?);
         if self.0.is_some_and(|o| o != x.order()) {
             return Err(Error::unsupported("the matrix has another order than declared"));
@@ -50,7 +50,7 @@ impl Estimator for Runs {
     fn cost(&self, train: Shape) -> FitCost {
         FitCost { peak_bytes: train.ncols as u64 * 16, model_bytes: train.ncols as u64 * 8 }
     }
-    fn fit(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+    fn fit_rows(&self, train: &Train<'_>, _: &FitContext<'_>) -> Result<Arc<dyn Model>> {
         let mut sums = vec![0.0; train.shape().ncols];
         for (x, y) in train.x().segments().zip(train.y()) {
             for (row, y) in y.iter().enumerate() {

@@ -67,7 +67,7 @@ mod tests {
         fn cost(&self, _train: Shape) -> FitCost {
             FitCost::default()
         }
-        fn fit(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
+        fn fit_rows(&self, train: &Train<'_>, _cx: &FitContext<'_>) -> Result<Arc<dyn Model>> {
             let worker = rayon::current_thread_index();
             assert!(worker.is_some(), "a fit runs on a worker of the pool");
             let halves = on_stack(64 << 20, || {
