@@ -5,9 +5,9 @@ use std::{cell::LazyCell, hint::black_box, ops::Range, path::PathBuf, process::C
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ensemble::{
-    Access, Block, DenseTable, Estimator, FitContext, Friedman1, Heap, KFold, Layer, Ledger, MOMENTS, MatMut,
-    MatRef, Model, Moments, Order, Rows, RowsView, Statistic, Statistics, SuperLearner, Table, Train,
-    complements,
+    Block, DenseTable, DesignFacts, Estimator, FitContext, Friedman1, Heap, KFold, Layer, Ledger, MOMENTS,
+    MatMut, MatRef, Model, Moments, Order, Rows, RowsView, Scheme, Statistic, Statistics, SuperLearner,
+    Table, Train, complements,
     memmap::{MappedTable, save_npy},
     native::{
         Algorithm, ElasticNet, KNeighborsRegressor, Lasso, LinearRegression, NonNegativeLeastSquares, Ridge,
@@ -87,7 +87,8 @@ fn fold_statistics(c: &mut Criterion) {
     let (x, y) = (x.as_mat(), y.as_mat());
     let y = y.column(0).unwrap();
     for k in [2, 10, 20] {
-        let folds = KFold::new(k).split(nrows, Access::Merge).unwrap();
+        let design = KFold::new(k).design(&DesignFacts::new(y)).unwrap();
+        let folds = design.atoms();
         let states = || -> Vec<Statistics> {
             let state = |range: Range<usize>| moments(x.rows(range.clone()).unwrap(), &y[range]);
             folds.ranges().map(|r| Statistics::new(vec![Arc::new(state(r))])).collect()

@@ -99,7 +99,7 @@ fn values_that_are_not_finite_are_named_before_linfa_sees_them() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let mut spoilt = x.clone();
             spoilt[7 * p] = bad;
-            let error = fit(&*learner, c_order(&spoilt, N, p), &y, k).err().expect(name);
+            let error = fit(&*learner, c_order(&spoilt, N, p), &y, k).expect_err(name);
             assert!(
                 matches!(error.kind(), ErrorKind::NotFinite { row: 7, column: 0, .. }),
                 "{name}: {error}"

@@ -162,7 +162,7 @@ fn the_same_learners_come_from_text() {
         ("native.min_max_scaler:feature_range_min=2", "feature_range_min=2"),
         ("native.mean:alpha=1", "takes none"),
     ] {
-        let error = registry.build(text).err().expect(text).to_string();
+        let error = registry.build(text).expect_err(text).to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
 }

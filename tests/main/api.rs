@@ -194,7 +194,7 @@ fn one_learner_is_fitted_in_one_line_on_whatever_holds_the_rows() {
     let want = model.predict(&x).unwrap();
 
     let (xs, ys) = (x.as_mat().data(), y.as_mat().data());
-    let (xv, yv) = (xs.iter().copied().collect::<Vec<f64>>(), ys.iter().copied().collect::<Vec<f64>>());
+    let (xv, yv) = (xs.to_vec(), ys.to_vec());
     let dense = DenseTable::new(xv.clone(), n, p, Order::C).unwrap();
     let counted: Arc<dyn Table> = Arc::new(dense.clone());
     let boxed: Box<dyn Table> = Box::new(dense.clone());

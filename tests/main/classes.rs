@@ -258,7 +258,7 @@ fn labels_that_are_words_come_back_and_are_saved() {
     assert_eq!(loaded.predict_proba(&x).unwrap(), fitted.predict_proba(&x).unwrap());
     let predicted = loaded.predict(&x).unwrap();
     let classes = loaded.classes().unwrap();
-    let right = (0..300).filter(|r| classes.label(predicted[*r] as usize).to_string() == words[*r]).count();
+    let right = (0..300).filter(|r| *classes.label(predicted[*r] as usize) == words[*r]).count();
     assert!(right > 285, "{right} of 300");
     let beyond = DenseTable::column((0..300).map(|r| f64::from(r % 4)).collect());
     let error = stack.fit(&x, &beyond).err().unwrap().to_string();

@@ -142,7 +142,7 @@ impl Altered {
     fn new(x: &dyn Table, y: &[f64], held_out: &[usize], scratch: &dyn Scratch) -> Result<Self> {
         let mat = x.as_mat();
         let mut copy = scratch.matrix(Shape { nrows: mat.nrows(), ncols: mat.ncols() }, mat.order())?;
-        let mut y = y.to_vec();
+        let mut y = Vec::from(y);
         {
             let mut out = copy.as_mat_mut();
             let other: Vec<usize> = held_out.iter().copied().skip(1).step_by(2).collect();

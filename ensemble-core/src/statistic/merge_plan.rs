@@ -145,9 +145,10 @@ impl MergePlan {
 /// As [`Statistic::merge`](crate::Statistic::merge).
 pub fn complements(folds: &[Statistics]) -> Result<Vec<Statistics>> {
     let k = folds.len();
-    let without = |fold: usize| [0..fold, fold + 1..k].into_iter().filter(|run| !run.is_empty());
-    let sets: Vec<Vec<Range<usize>>> =
-        (0..k).map(|f| without(f).collect()).chain((k > 0).then(|| vec![0..k])).collect();
+    // Without each, and for the last without none.
+    let without = |fold: usize| [0..fold, (fold + 1).min(k)..k].into_iter().filter(|run| !run.is_empty());
+    let n_sets = if k > 0 { k + 1 } else { 0 };
+    let sets: Vec<Vec<Range<usize>>> = (0..n_sets).map(|fold| without(fold).collect()).collect();
     MergePlan::new(k, sets.iter().map(Vec::as_slice)).run(folds)
 }
 
@@ -169,6 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::rows::Rows;
 
     /// What the plan does to letters.
     fn told(plan: &MergePlan) -> Vec<String> {
@@ -181,9 +183,8 @@ mod tests {
     }
 
     fn complements(k: usize) -> MergePlan {
-        let mut sets: Vec<Vec<Range<usize>>> =
-            (0..k).map(|f| [0..f, f + 1..k].into_iter().filter(|r| !r.is_empty()).collect()).collect();
-        sets.push(vec![0..k]);
+        let without = |fold: usize| [0..fold, (fold + 1).min(k)..k].into_iter().filter(|r| !r.is_empty());
+        let sets: Vec<Vec<Range<usize>>> = (0..k + 1).map(|fold| without(fold).collect()).collect();
         MergePlan::new(k, sets.iter().map(Vec::as_slice))
     }
 
@@ -206,8 +207,9 @@ mod tests {
 
     #[test]
     fn a_window_between_the_ends_grows_from_its_first_atom_and_nothing_is_merged_for_no_atoms() {
-        let sets: [&[Range<usize>]; 3] = [&[1..4], &[1..3], &[]];
-        let plan = MergePlan::new(6, sets);
+        let run = |end: usize| std::iter::once(1..end).collect::<Vec<_>>();
+        let sets = [run(4), run(3), Vec::new()];
+        let plan = MergePlan::new(6, sets.iter().map(Vec::as_slice));
         assert_eq!(told(&plan), ["((b c) d)", "(b c)", ""]);
         assert_eq!(plan.merges.len(), 2);
     }
@@ -219,7 +221,7 @@ mod tests {
         ) {
             let runs: Vec<Vec<Range<usize>>> = sets
                 .iter()
-                .map(|set| crate::data::rows::Rows::from_runs(set.iter().map(|a| *a..*a + 1)).runs().to_vec())
+                .map(|set| Vec::from(Rows::from_runs(set.iter().map(|a| *a..*a + 1)).runs()))
                 .collect();
             let plan = MergePlan::new(9, runs.iter().map(Vec::as_slice));
             for (set, told) in sets.iter().zip(told(&plan)) {
