@@ -6,7 +6,7 @@ pub struct MemoryBudget(Option<u64>);
 
 impl MemoryBudget {
     /// No bound but the memory there is: what Linux calls available, less where control groups or `RLIMIT_AS` leave less. A plan that is
-    /// larger puts fits in turn, and is refused when that is not enough ([`ErrorKind::Memory`]). At most one gathered training set is in
+    /// larger puts fits in turn, and is refused when that is not enough ([`ErrorKind::Memory`](crate::ErrorKind::Memory)). At most one gathered training set is in
     /// memory at a time.
     pub fn unlimited() -> Self {
         Self(None)

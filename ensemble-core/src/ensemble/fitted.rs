@@ -92,7 +92,7 @@ impl FittedEnsemble {
     /// Name the columns of x.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] unless there is one name per column.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there is one name per column.
     pub fn set_feature_names(&mut self, names: Vec<String>) -> Result<()> {
         if names.len() != self.ncols {
             return Err(Error::shape("names of columns", self.ncols, names.len()));
@@ -109,7 +109,7 @@ impl FittedEnsemble {
     /// Say which categories the numbers of x and of the target stand for.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] unless there is one entry per column.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there is one entry per column.
     pub fn set_categories(&mut self, categories: Categories) -> Result<()> {
         if categories.columns.len() != self.ncols {
             return Err(Error::shape("categories of columns", self.ncols, categories.columns.len()));
@@ -150,7 +150,7 @@ impl FittedEnsemble {
     }
 
     /// The first layer's out-of-fold predictions, rows x learners (one column per class of a classifier) in the input's order, when
-    /// [`SuperLearner::keep_out_of_fold`] asked for them. No copy.
+    /// [`SuperLearner::keep_out_of_fold`](crate::SuperLearner::keep_out_of_fold) asked for them. No copy.
     ///
     /// # Errors
     /// When it did not.
@@ -166,9 +166,9 @@ impl FittedEnsemble {
     /// [`Classes::number`] writes it, the first of equally probable ones. Allocates one block of predictions per thread and layer.
     ///
     /// # Errors
-    /// When `x` has another number of columns or `out` another length; [`ErrorKind::NotFinite`] for a value of `x` by row and column,
-    /// unless the first layer's models accept it; [`ErrorKind::Learner`] by name when a backend fails, or predicts what is not finite
-    /// ([`ErrorKind::Prediction`]). `out` is then written in part.
+    /// When `x` has another number of columns or `out` another length; [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for a value of `x` by row and column,
+    /// unless the first layer's models accept it; [`ErrorKind::Learner`](crate::ErrorKind::Learner) by name when a backend fails, or predicts what is not finite
+    /// ([`ErrorKind::Prediction`](crate::ErrorKind::Prediction)). `out` is then written in part.
     pub fn predict_into(&self, x: impl AsTable, out: &mut [f64]) -> Result<()> {
         self.predict_matrix(x.as_table()?.as_mat(), out)
     }

@@ -30,7 +30,7 @@ impl FittedEnsemble {
     /// the table beside it, unchanged.
     ///
     /// # Errors
-    /// As there, and when such a model's rows are in no file that stays; see [`Table::reference`].
+    /// As there, and when such a model's rows are in no file that stays; see [`Table::reference`](crate::Table::reference).
     pub fn save_by_reference(&self, path: impl AsRef<Path>) -> Result<()> {
         self.to_record(|model| model.to_record_by_reference())?.save(path.as_ref())
     }
