@@ -377,3 +377,23 @@ fn verification_passes_what_is_right_and_names_what_leaks() {
     let error = stack.meta(pipeline("native.nnls")).verify(&x, &y).unwrap_err().to_string();
     assert!(error.contains("peeker") && error.contains("leaks"), "{error}");
 }
+
+#[test]
+fn scores_are_nested_where_no_held_out_target_has_a_part_in_them() {
+    let n = 400;
+    let (mut x, mut y) = (vec![0.0; n * 5], vec![0.0; n]);
+    ensemble::Friedman1::new(9, 5, 1.0).unwrap().rows_into(0, &mut x, &mut y);
+    let (x, y) = (DenseTable::new(x, n, 5, Order::C).unwrap(), DenseTable::column(y));
+    let pipeline = |text: &str| registry().pipeline(text).unwrap();
+    let nested = |scheme: Arc<dyn Scheme>| -> Vec<bool> {
+        let layer = Layer::new()
+            .learner("ols", pipeline("native.linear_regression"))
+            .learner("lasso", pipeline("native.lasso:alpha=0.1"));
+        let stack = SuperLearner::shared(scheme).layer(layer).meta(pipeline("native.nnls"));
+        let fitted = stack.fit(&x, &y).unwrap();
+        fitted.report().unwrap().learners.iter().map(|l| l.scores.as_ref().unwrap().nested).collect()
+    };
+    assert_eq!(nested(Arc::new(KFold::new(4))), [true, true, false]);
+    // What predicts a blend's last rows saw none of them, so the meta-learner's own split is honest.
+    assert_eq!(nested(Arc::new(Blend::new(0.5))), [true, true, true]);
+}

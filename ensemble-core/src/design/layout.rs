@@ -162,6 +162,13 @@ impl Design {
         (!self.cells[cell.0].predict.is_empty()).then_some(cell.0)
     }
 
+    /// Whether what predicts was fitted on no row that any cell predicts: then a layer above learns from columns in which no target of
+    /// its own rows has a part.
+    pub(crate) fn keeps_apart(&self) -> bool {
+        let predicting = self.cells.iter().filter(|c| !c.predict.is_empty());
+        predicting.flat_map(|c| c.fit.iter()).all(|atom| !self.next.contains(&atom))
+    }
+
     /// The final cells alone, which then predict nothing.
     pub(crate) fn without_held_out(&self) -> Self {
         let cells = self.cells.iter().filter(|c| c.is_final);

@@ -23,7 +23,7 @@ pub struct Scores {
     /// Each fold's.
     pub cv_rmse_folds: Vec<f64>,
     /// Whether the targets of a fold's rows were kept from everything that its score's models were trained on. So it is in the
-    /// first layer. Above it, it is not: a learner is scored on the folds it was not trained on, but its training columns are
+    /// first layer, and above a blend, whose models saw no row that any of them predicts. Above K folds it is not: a learner is scored on the folds it was not trained on, but its training columns are
     /// predictions of models that did see the held-out targets, so that its score is a little too good. Exact, and K times the
     /// work, is a cross-validation of the whole fit.
     pub nested: bool,

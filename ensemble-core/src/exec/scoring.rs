@@ -52,7 +52,8 @@ impl LayerRun<'_, '_> {
             }
         }
         let predicts = self.plan.learners.iter().map(|l| l.predicts);
-        let scores = sums.iter().zip(predicts).map(|(s, predicts)| Scores::new(s, predicts, self.at == 0));
+        let scores =
+            sums.iter().zip(predicts).map(|(s, predicts)| Scores::new(s, predicts, self.plan.nested));
         Ok(Some(scores.collect()))
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct LayerPlan {
     pub(crate) holds_out: bool,
     /// Whether scores follow from statistics.
     pub(crate) scored_by_statistics: bool,
+    /// Whether held-out targets have no part in anything that scores come from.
+    pub(crate) nested: bool,
     /// Whether values are checked by a pass of their own, since no statistic reads them.
     pub(crate) checked: bool,
     /// Fits of merging learners that may run at the same time.

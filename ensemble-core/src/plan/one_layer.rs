@@ -146,6 +146,7 @@ impl Lowering<'_> {
             reads,
             holds_out,
             scored_by_statistics,
+            nested: below.is_none_or(|below| below.nested && below.design.keeps_apart()),
             checked,
             merging_at_once: 1,
             views: Vec::new(),
