@@ -71,8 +71,9 @@ pub use ensemble_core::{
     Statistic, StatisticContext, StatisticKey, Statistics, Step, StratifiedKFold, SuperLearner, Table,
     TableOpener, TableReference, Target, Totals, Train, Transformer, Transformers, Verification, Work,
     WorkKind, check_predicted, check_prediction, check_query_magnitudes, class_counts, complements, distance,
-    elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather, minimal_requests, on_stack,
-    parameter, predict_linear, quoted, quoted_list, same_type, softmax, start_threads, statistics_of,
+    edit_distance, elastic_net_gap, file, fit_by_merging, fit_transform_by_merging, gather, minimal_requests,
+    on_stack, parameter, predict_linear, quoted, quoted_list, same_type, softmax, start_threads,
+    statistics_of,
 };
 #[cfg(feature = "linfa-backend")]
 #[doc(inline)]

@@ -3,7 +3,8 @@
 use std::{fmt::Display, path::Path, str::FromStr, sync::Arc};
 
 use ensemble::{
-    Blend, Error, ErrorKind, GivenFolds, GroupKFold, KFold, NoSplit, Result, Scheme, StratifiedKFold, quoted,
+    Blend, Error, ErrorKind, GivenFolds, GroupKFold, KFold, NoSplit, Parameter, Params, Result, Scheme,
+    StratifiedKFold, edit_distance, quoted,
 };
 
 use crate::{
@@ -13,83 +14,48 @@ use crate::{
     spec::Spec,
 };
 
+const N_SPLITS: Parameter = Parameter::new("n_splits", "5", "folds");
+const STRATIFIED: Parameter = Parameter::new("stratified", "false", "keep the classes' shares too");
+const TEST_SIZE: Parameter = Parameter::new("test_size", "", "share of the rows that is predicted");
+const REFIT: Parameter = Parameter::new("refit", "true", "fit on all rows for new ones");
+
 /// The schemes there are, each with its parameters.
-const SCHEMES: [(&str, &[&str]); 6] = [
-    ("kfold", &["n_splits"]),
-    ("stratified", &["n_splits"]),
-    ("group", &["n_splits", "stratified"]),
+const SCHEMES: [(&str, &[Parameter]); 6] = [
+    ("kfold", &[N_SPLITS]),
+    ("stratified", &[N_SPLITS]),
+    ("group", &[N_SPLITS, STRATIFIED]),
     ("given", &[]),
-    ("blend", &["test_size", "refit"]),
+    ("blend", &[TEST_SIZE, REFIT]),
     ("none", &[]),
 ];
 
 /// A scheme as it was written: `NAME[:param=value,...]`.
-struct Written<'a> {
+struct Written {
     name: &'static str,
-    values: Vec<(&'static str, &'a str)>,
+    params: Params,
 }
 
-impl<'a> Written<'a> {
-    fn new(text: &'a str) -> Result<Self> {
-        let (name, rest) = text.split_once(':').unwrap_or((text, ""));
-        let lower = name.trim().to_lowercase();
-        let Some((name, known)) = SCHEMES.iter().find(|(known, _)| *known == lower) else {
-            let near = SCHEMES.iter().map(|(known, _)| *known).min_by_key(|known| distance(&lower, known));
-            let near = near.filter(|near| 2 * distance(&lower, near) <= lower.chars().count());
+impl Written {
+    fn new(text: &str) -> Result<Self> {
+        let name = text.split_once(':').map_or(text, |(name, _)| name).trim();
+        let lower = name.to_lowercase();
+        let Some((known, parameters)) = SCHEMES.iter().find(|(known, _)| *known == lower) else {
+            let far = |known: &&str| edit_distance(&lower, known);
+            let near = SCHEMES.iter().map(|(known, _)| *known).min_by_key(far);
+            let near = near.filter(|near| 2 * far(near) <= lower.chars().count());
             let near = near.map_or(String::new(), |near| format!("; the nearest is {near}"));
             let all = SCHEMES.map(|(known, _)| known).join(", ");
-            let what = format!("no scheme is called '{}'{near}; there are {all}", quoted(name.trim()));
+            let what = format!("no scheme is called '{}'{near}; there are {all}", quoted(name));
             return Err(Error::spec(text, what));
         };
-        let mut values: Vec<(&'static str, &str)> = Vec::new();
-        for pair in rest.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Error::spec(pair, format!("a parameter of {name} is written name=value")))?;
-            let Some(key) = known.iter().find(|known| **known == key.trim()) else {
-                let known = known.iter().map(|known| (*known).into()).collect();
-                let (kind, name) = ((*name).into(), key.trim().into());
-                return Err(ErrorKind::UnknownParameter { kind, name, known }.into());
-            };
-            if values.iter().any(|(before, _)| before == key) {
-                return Err(Error::spec(text, format!("{key} is given twice")));
-            }
-            values.push((key, value.trim()));
-        }
-        Ok(Self { name, values })
+        Ok(Self { name: known, params: Params::parse(known, parameters, text)? })
     }
 
-    fn get<T: FromStr>(&self, name: &str, want: &str) -> Result<Option<T>> {
-        let value = self.values.iter().find(|(key, _)| *key == name);
-        let parse = |(_, text): &(&str, &str)| {
-            text.parse().map_err(|_| Error::parameter(self.name, name, text, want))
-        };
-        value.map(parse).transpose()
+    /// The value of a parameter, if it was written.
+    fn get<T: FromStr + Default>(&self, name: &str, want: &str) -> Result<Option<T>> {
+        let value = self.params.has(name).then(|| self.params.get(name, T::default(), want));
+        value.transpose()
     }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>> {
-        match self.values.iter().find(|(key, _)| *key == name) {
-            None => Ok(None),
-            Some((_, "true" | "True" | "1")) => Ok(Some(true)),
-            Some((_, "false" | "False" | "0")) => Ok(Some(false)),
-            Some((_, text)) => Err(Error::parameter(self.name, name, text, "true or false")),
-        }
-    }
-}
-
-/// Letters to change, put in or take out to make one word of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in b.iter().enumerate() {
-            let changed = corner + usize::from(a != *b);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// What is asked for, before a row is read.
@@ -167,7 +133,7 @@ impl Split {
             Some(written) => (written, false),
             None => {
                 let (name, by_default) = implied(a, spec, &folds, &groups, classifies)?;
-                (Written { name, values: Vec::new() }, by_default)
+                (Written { name, params: Params::default() }, by_default)
             }
         };
         let name = written.name;
@@ -229,7 +195,7 @@ impl Split {
                 Kind::Stratified(if shuffle { stratified.shuffle(seed) } else { stratified })
             }
             "group" => {
-                let stratified = written.flag("stratified").map_err(in_file)?.unwrap_or(false);
+                let stratified = written.params.flag("stratified", false).map_err(in_file)?;
                 let groups = groups.get().ok_or_else(|| {
                     in_file(Error::unsupported(
                         "the scheme group needs every row's group: --groups g.npy, or --groups COLUMN of the table",
@@ -256,7 +222,7 @@ impl Split {
                     return Err(in_file(Error::parameter("blend", "test_size", test_size, want)));
                 }
                 let blend = Blend::new(test_size);
-                let refit = written.flag("refit").map_err(in_file)?.unwrap_or(true);
+                let refit = written.params.flag("refit", true).map_err(in_file)?;
                 Kind::Blend(if refit { blend } else { blend.without_refit() })
             }
             _ => Kind::None,
@@ -375,7 +341,7 @@ mod tests {
         let written = Written::new(" Blend : test_size = 0.25 , refit=False").unwrap();
         assert_eq!(written.name, "blend");
         assert_eq!(written.get::<f64>("test_size", "").unwrap(), Some(0.25));
-        assert_eq!(written.flag("refit").unwrap(), Some(false));
+        assert!(!written.params.flag("refit", true).unwrap());
         assert_eq!(Written::new("kfold").unwrap().get::<usize>("n_splits", "").unwrap(), None);
         for (text, words) in [
             ("stratifed:n_splits=3", &["'stratifed'", "nearest is stratified"][..]),
@@ -390,14 +356,5 @@ mod tests {
         }
         let error = Written::new("kfold:n_splits=many").unwrap().get::<usize>("n_splits", "a number");
         assert!(error.unwrap_err().to_string().contains("n_splits=many"));
-    }
-
-    #[test]
-    fn distances_count_letters() {
-        for (a, b, letters) in
-            [("", "abc", 3), ("kfold", "kfold", 0), ("kfolds", "kfold", 1), ("gruop", "group", 2)]
-        {
-            assert_eq!((distance(a, b), distance(b, a)), (letters, letters));
-        }
     }
 }

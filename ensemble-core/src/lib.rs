@@ -69,7 +69,7 @@ pub use learner::registry::{Built, Kind, Loaded, Loader, Parameter, Params, Regi
 pub use monitor::{Event, Monitor, Silent};
 pub use persist::record::{Array, Record};
 pub use plan::layer::Plan;
-pub use quote::{quoted, quoted_list};
+pub use quote::{edit_distance, quoted, quoted_list};
 pub use statistic::affine::{Affine, AffineShape};
 pub use statistic::columns::{COLUMN_MOMENTS, ColumnMoments, EXTREMA, Extrema};
 pub use statistic::linear::LinearForm;

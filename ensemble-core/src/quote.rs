@@ -99,7 +99,7 @@ fn push(out: &mut String, c: char) {
 }
 
 /// Changes of one letter, insertions and omissions between two words: the distance of Levenshtein (1966).
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -145,8 +145,16 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_levenshtein() {
-        for (a, b, d) in [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("laso", "lasso", 1)] {
-            assert_eq!((distance(a, b), distance(b, a)), (d, d));
+        for (a, b, d) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("laso", "lasso", 1),
+            ("kfold", "kfold", 0),
+            ("kfolds", "kfold", 1),
+            ("gruop", "group", 2),
+        ] {
+            assert_eq!((edit_distance(a, b), edit_distance(b, a)), (d, d));
         }
     }
 }

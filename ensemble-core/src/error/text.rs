@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     account::ledger::Bytes,
     error::{Error, ErrorKind, GREATEST},
-    quote::{Sentence, distance, quoted},
+    quote::{Sentence, edit_distance, quoted},
 };
 
 /// The kinds most like a misspelt one, best first: those with it in their names, and those that few letters change into it.
@@ -15,9 +15,9 @@ fn nearest<'k>(kind: &str, known: &'k [String]) -> Vec<&'k str> {
     let far = |known: &str| {
         let own = known.split_once('.').map_or(known, |(_, own)| own);
         match lower.contains('.') {
-            true => distance(&lower, known),
+            true => edit_distance(&lower, known),
             false if lower.len() > 2 && own.contains(&lower) => 0,
-            false => distance(&lower, own),
+            false => edit_distance(&lower, own),
         }
     };
     let mut ranked: Vec<(usize, &str)> = known.iter().map(|k| (far(k), k.as_str())).collect();

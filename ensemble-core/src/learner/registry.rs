@@ -123,6 +123,30 @@ pub struct Params {
 }
 
 impl Params {
+    /// What stands behind the colon of `NAME[:param=value,...]`, of a kind that has these parameters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownParameter`]; [`ErrorKind::Spec`] for what is no pair, and for a parameter that is given twice.
+    pub fn parse(kind: &str, known: &[Parameter], text: &str) -> Result<Self> {
+        let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+        let mut params = Self { kind: kind.into(), values: BTreeMap::new() };
+        for pair in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Error::spec(pair, format!("a parameter of {kind} is written name=value")))?;
+            let (key, value) = (key.trim(), value.trim());
+            let parameter = known.iter().find(|p| p.name == key || p.aliases.contains(&key));
+            let Some(parameter) = parameter else {
+                let known = known.iter().map(|p| p.name.into()).collect();
+                return Err(ErrorKind::UnknownParameter { kind: kind.into(), name: key.into(), known }.into());
+            };
+            if params.values.insert(parameter.name.into(), value.into()).is_some() {
+                return Err(Error::spec(text, format!("{} is given twice", parameter.name)));
+            }
+        }
+        Ok(params)
+    }
+
     /// The kind they are of.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -258,29 +282,9 @@ impl Registry {
     /// [`ErrorKind::UnknownKind`], [`ErrorKind::UnknownParameter`], [`ErrorKind::Parameter`] or [`ErrorKind::Spec`].
     pub fn build(&self, text: &str) -> Result<Built> {
         let text = text.trim();
-        let (name, rest) = text.split_once(':').unwrap_or((text, ""));
-        let name = name.trim();
-        let kind = self.find(name)?;
-        let name = kind.name;
-        let mut params = Params { kind: name.into(), values: BTreeMap::new() };
-        for pair in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Error::spec(pair, format!("a parameter of {name} is written name=value")))?;
-            let (key, value) = (key.trim(), value.trim());
-            let known = kind.parameters.iter().find(|p| p.name == key || p.aliases.contains(&key));
-            let Some(parameter) = known else {
-                return Err(ErrorKind::UnknownParameter {
-                    kind: name.into(),
-                    name: key.into(),
-                    known: kind.parameters.iter().map(|p| p.name.into()).collect(),
-                }
-                .into());
-            };
-            if params.values.insert(parameter.name.into(), value.into()).is_some() {
-                return Err(Error::spec(text, format!("{} is given twice", parameter.name)));
-            }
-        }
+        let name = text.split_once(':').map_or(text, |(name, _)| name);
+        let kind = self.find(name.trim())?;
+        let params = Params::parse(kind.name, kind.parameters, text)?;
         guarded(|| (kind.build)(&params))
     }
 
