@@ -200,7 +200,7 @@ impl MergeTransform for Through {
 
 /// For every row of the input, the rows that its predictor was fitted on, as the design says.
 fn fitted_for(design: &Design) -> Vec<Option<Vec<bool>>> {
-    let input_row = |row: usize| design.arrangement().order().map_or(row, |order| order[row] as usize);
+    let input_row = |row: usize| design.arrangement().input_row(row);
     let mut out = vec![None; ROWS];
     for (at, cell) in design.cells().iter().enumerate() {
         let mut rows = vec![false; ROWS];

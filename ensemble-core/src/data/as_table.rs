@@ -118,6 +118,11 @@ pub enum Target<'a> {
 }
 
 impl Target<'_> {
+    fn of_words<W: AsRef<str>>(words: impl Iterator<Item = W> + Clone) -> Result<Self> {
+        let (classes, numbers) = Classes::encode(words)?;
+        Ok(Target::Words(classes, DenseTable::column(numbers)))
+    }
+
     /// The column.
     pub fn table(&self) -> &dyn Table {
         match self {
@@ -145,8 +150,7 @@ macro_rules! words {
     ($($list:ty),*) => {$(
         impl AsTarget for $list {
             fn as_target(&self) -> Result<Target<'_>> {
-                let (classes, numbers) = Classes::encode(self.iter())?;
-                Ok(Target::Words(classes, DenseTable::column(numbers)))
+                Target::of_words(self.iter())
             }
         }
     )*};
@@ -156,8 +160,7 @@ words!(&[&str], &Vec<&str>, &[String], &Vec<String>);
 
 impl<const N: usize> AsTarget for &[&str; N] {
     fn as_target(&self) -> Result<Target<'_>> {
-        let (classes, numbers) = Classes::encode(self.iter())?;
-        Ok(Target::Words(classes, DenseTable::column(numbers)))
+        Target::of_words(self.iter())
     }
 }
 

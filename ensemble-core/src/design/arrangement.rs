@@ -41,6 +41,14 @@ impl Arrangement {
         Ok(Self::Order(out))
     }
 
+    /// The input's row that is read as row `row`.
+    ///
+    /// # Panics
+    /// When rows are put in another order and there is no such row.
+    pub fn input_row(&self, row: usize) -> usize {
+        self.order().map_or(row, |order| order[row] as usize)
+    }
+
     /// The order, where it is another than the rows lie in.
     pub fn order(&self) -> Option<&[u32]> {
         match self {

@@ -95,9 +95,12 @@ impl SuperLearner {
             let alone = Cell { is_final: true, group: 0, ..cell.clone() };
             let alone =
                 Design::new(design.arrangement().clone(), design.atoms().clone(), vec![alone], "one cell")?;
-            let input_row = |row: usize| design.arrangement().order().map_or(row, |o| o[row] as usize);
-            let held_out: Vec<usize> =
-                cell.predict.iter().flat_map(|atom| design.atoms().range(atom)).map(input_row).collect();
+            let held_out: Vec<usize> = cell
+                .predict
+                .iter()
+                .flat_map(|atom| design.atoms().range(atom))
+                .map(|row| design.arrangement().input_row(row))
+                .collect();
             // The last layer of one learner need not be combined; several are fitted one by one.
             for (j, name) in names.iter().enumerate() {
                 let mut job = job.clone();

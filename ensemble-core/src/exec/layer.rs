@@ -11,7 +11,7 @@ use crate::{
         mat::{MatMut, MatRef},
         table::Table,
     },
-    design::{cell::CellId, layout::Design},
+    design::{arrangement::Arrangement, cell::CellId, layout::Design},
     error::{Error, ErrorKind, Result, guarded},
     exec::{
         blocks::{block_rows, n_blocks},
@@ -145,7 +145,8 @@ pub(crate) struct LayerRun<'s, 'a> {
     pub(crate) n_classes: Option<usize>,
     pub(crate) x_name: String,
     pub(crate) y_name: String,
-    pub(crate) order: Option<&'s [u32]>,
+    /// How the first layer's rows are arranged, and with them all others'.
+    pub(crate) arrangement: &'s Arrangement,
 }
 
 impl LayerRun<'_, '_> {
@@ -208,8 +209,7 @@ impl LayerRun<'_, '_> {
 
     /// The input's row of one of this layer's rows.
     pub(crate) fn input_row(&self, row: usize) -> usize {
-        let row = self.plan.first_row + row;
-        self.order.map_or(row, |order| order[row] as usize)
+        self.arrangement.input_row(self.plan.first_row + row)
     }
 
     /// An error of rows from `first` on, said of the input's rows.

@@ -15,7 +15,6 @@ use crate::{
     plan::{lowering::requests, view::Input},
     statistic::linear::LinearForm,
     statistic::{
-        merge_plan::MergePlan,
         moments::{MOMENTS, Moments},
         state::{Statistics, minimal_requests},
     },
@@ -33,7 +32,6 @@ impl LayerRun<'_, '_> {
     ) -> Result<(Vec<Statistics>, bool)> {
         let mut wanted = requests(self.learners, self.at, &self.statistic_context())?;
         let n_atoms = self.design.atoms().len();
-        let merges = MergePlan::new(n_atoms, self.design.cells().iter().map(|c| c.fit.runs()));
         let mut atoms = vec![Statistics::default(); n_atoms];
         let mut cells = vec![Statistics::default(); self.design.cells().len()];
         let ids = self.design.ids().map(|(id, _)| id);
@@ -60,7 +58,7 @@ impl LayerRun<'_, '_> {
                 told = true;
             }
             from_below = false;
-            let merged = merges.run(&fresh).map_err(|e| self.asked_for(e, None))?;
+            let merged = self.plan.merges.run(&fresh).map_err(|e| self.asked_for(e, None))?;
             for (cell, more) in cells.iter_mut().zip(merged) {
                 cell.extend(&more);
             }

@@ -45,25 +45,38 @@ impl LayerRun<'_, '_> {
                         |at: usize, e: Error| self.named(self.in_input_rows(e, first), merging[at], id);
                     predict_all(x, models(), out, &blame, seconds)
                 };
-                let mut sums = vec![Predicted::default(); merging.len()];
-                for atom in cell.predict.iter() {
-                    let more = self.predict_atom(merging, id, atom, models(), columns, &predict)?;
-                    for (sum, more) in sums.iter_mut().zip(more) {
-                        sum.losses.extend(more.losses);
-                        sum.seconds += more.seconds;
-                    }
-                }
+                let predicted = self.predict_cell(merging, id, models(), columns, &predict)?;
                 if !cell.predict.is_empty() {
                     merging.iter().for_each(|j| self.step(&self.learners[*j].name, Some(id.0)));
                 }
-                Ok(sums)
+                Ok(predicted)
             })
             .collect()
     }
 
-    /// Predict one atom in one cell by `predict`, which is told where its rows start and writes the columns of `learners` beside each
-    /// other's, with `models`, into `columns` where predictions are stored. Returns what came of it, by learner.
-    pub(crate) fn predict_atom<'m>(
+    /// Predict the held-out rows of one cell by `predict`, which is told where its rows start and writes the columns of `learners` beside
+    /// each other's, with `models`, into `columns` where predictions are stored. Returns what came of it, by learner.
+    pub(crate) fn predict_cell<'m>(
+        &self,
+        learners: &[usize],
+        id: CellId,
+        models: impl Iterator<Item = &'m dyn Model> + Clone,
+        columns: Option<&Columns<'_>>,
+        predict: &PredictRows<'_>,
+    ) -> Result<Vec<Predicted>> {
+        let mut sums = vec![Predicted::default(); learners.len()];
+        for atom in self.design.cell(id).predict.iter() {
+            let more = self.predict_atom(learners, id, atom, models.clone(), columns, predict)?;
+            for (sum, more) in sums.iter_mut().zip(more) {
+                sum.losses.extend(more.losses);
+                sum.seconds += more.seconds;
+            }
+        }
+        Ok(sums)
+    }
+
+    /// One atom of it.
+    fn predict_atom<'m>(
         &self,
         learners: &[usize],
         id: CellId,

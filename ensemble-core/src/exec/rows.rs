@@ -1,5 +1,7 @@
 //! Fits of learners that read rows: cell by cell, in the plan's waves.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::{
@@ -18,7 +20,6 @@ use crate::{
         notes::Convergence,
     },
 };
-use std::sync::Arc;
 
 /// One finished fit.
 pub(crate) struct RowsFit {
@@ -110,17 +111,12 @@ impl LayerRun<'_, '_> {
         let taken = Taken { way, most: shared, bytes: shared + ledger.copied_bytes() };
         self.ledger.append(ledger);
         self.check_model(j, id, model.as_ref())?;
-        let mut predicted = Predicted::default();
-        for atom in cell.predict.iter() {
-            let models = [model.as_ref()].into_iter();
-            let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>, seconds: &mut [f64]| {
-                let blame = |_, e: Error| self.named(self.in_input_rows(e, first), j, id);
-                predict_all(x, models.clone(), out, &blame, seconds)
-            };
-            let more = self.predict_atom(&[j], id, atom, models.clone(), columns, &predict)?.swap_remove(0);
-            predicted.losses.extend(more.losses);
-            predicted.seconds += more.seconds;
-        }
+        let models = std::iter::once(model.as_ref());
+        let predict = |first: usize, x: MatRef<'_>, out: MatMut<'_>, seconds: &mut [f64]| {
+            let blame = |_, e: Error| self.named(self.in_input_rows(e, first), j, id);
+            predict_all(x, models.clone(), out, &blame, seconds)
+        };
+        let predicted = self.predict_cell(&[j], id, models.clone(), columns, &predict)?.swap_remove(0);
         self.step(&learner.name, fold);
         // A layer above that streams predictions reads linear models again; others may be large and go.
         let keep = cell.is_final || (self.keep_models && learner.estimator.is_linear());

@@ -11,6 +11,7 @@ use crate::{
         table::{Heap, ScratchMatrix, Table},
         window::Window,
     },
+    design::arrangement::Arrangement,
     error::{Error, ErrorKind, Result},
     exec::{
         layer::{Below, LayerRun},
@@ -91,10 +92,10 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
     let y_table: &dyn Table = arranged.y.as_ref().map_or(y, |stored| stored.table.as_ref());
     let y_handle = y_table.handle();
     let first = &plan.layers[0].design;
-    let order = first.arrangement().order();
+    let arrangement = first.arrangement();
     let classes = plan.classes.as_ref();
     if let Some(classes) = &job.classes {
-        check_classes(y_table.as_mat(), classes, order).map_err(|e| e.in_target(&y.describe()))?;
+        check_classes(y_table.as_mat(), classes, arrangement).map_err(|e| e.in_target(&y.describe()))?;
     }
     let target = y_table.as_mat().column(0).ok_or_else(|| Error::unsupported("the target has gaps"))?;
     let layers = job.layers();
@@ -125,6 +126,8 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
                 layer: at - 1,
             }),
         };
+        // Whether the layer above is made in cache, from this one's rows and models.
+        let streamed = matches!(layer_plan.input_above, Some(Input::Statistics | Input::Stream));
         let targets = Targets::new(y_table, y_handle.as_ref(), layer_plan)?;
         let layer = LayerRun {
             job,
@@ -138,12 +141,12 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
             ledger: &ledger,
             handle: if at == 0 { x_handle.take() } else { source.table().and_then(|t| t.handle()) },
             y_handle: targets.handle.clone(),
-            keep_models: matches!(layer_plan.input_above, Some(Input::Statistics | Input::Stream)),
+            keep_models: streamed,
             n_classes: classes.map(Classes::len),
             // Faults are told in the input's terms, also when rows were written in another order.
             x_name: if at == 0 { x.describe() } else { source.describe() },
             y_name: y.describe(),
-            order,
+            arrangement,
         };
         let fit = layer.run(below.as_ref());
         // Files that changed explain any fault that comes of it, so they are told first.
@@ -163,7 +166,6 @@ pub(crate) fn run(job: &Job, plan: Plan, x: &dyn Table, y: &dyn Table) -> Result
                 .map(|(l, model)| FittedLearner { name: l.name.clone(), kind: l.estimator.kind(), model })
                 .collect(),
         );
-        let streamed = matches!(layer_plan.input_above, Some(Input::Statistics | Input::Stream));
         below = Some(Below {
             source: streamed.then_some(source),
             design: Arc::clone(&layer_plan.design),
@@ -236,8 +238,7 @@ fn in_input_order(job: &Job, plan: &LayerPlan, predictions: &Stored, ledger: &Le
         let mut out = out.as_mat_mut();
         let predicted = design.predicted_rows();
         for row in 0..shape.nrows {
-            let to = design.arrangement().order().map_or(row, |order| order[row] as usize);
-            let to = out.row_mut(to).expect("scratch in C order");
+            let to = out.row_mut(design.arrangement().input_row(row)).expect("scratch in C order");
             if predicted.contains(&row) {
                 mat.copy_row_into(row - predicted.start, to);
             } else {
@@ -246,17 +247,17 @@ fn in_input_order(job: &Job, plan: &LayerPlan, predictions: &Stored, ledger: &Le
         }
     }
     ledger.write(prediction_work(job, 0, bytes, "out-of-fold predictions in input order"));
-    Ok(Stored::new(out.into_table(), !predictions_spill(job, bytes) || job.scratch.is_anonymous(), ledger))
+    Ok(Stored::new(out.into_table(), !predictions_spill(job, bytes), ledger))
 }
 
 /// That every target is a class number; rows are told by their number in the input, also when they lie in another order.
-fn check_classes(y: MatRef<'_>, classes: &Classes, order: Option<&[u32]>) -> Result<()> {
+fn check_classes(y: MatRef<'_>, classes: &Classes, arrangement: &Arrangement) -> Result<()> {
     let fault = (0..y.nrows()).map(|row| (row, y.get(row, 0))).find(|(_, value)| {
         let class = *value as usize;
         class as f64 != *value || class >= classes.len()
     });
     fault.map_or(Ok(()), |(row, value)| {
-        let row = order.map_or(row, |o| o[row] as usize);
+        let row = arrangement.input_row(row);
         let reason = format!("row {row} holds {value}, which is no class number below {}", classes.len());
         Err(ErrorKind::Classes { reason }.into())
     })

@@ -9,8 +9,11 @@ use crate::{
     data::{classes::Classes, mat::Order},
     design::layout::Design,
     learner::estimator::{Access, Predicts},
-    plan::resource::Resource,
-    plan::view::{CellViews, Input, Read, Residence, Wave},
+    plan::{
+        resource::Resource,
+        view::{CellViews, Input, Read, Residence, Wave},
+    },
+    statistic::merge_plan::MergePlan,
 };
 
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +68,9 @@ pub(crate) struct LayerPlan {
     pub(crate) nested: bool,
     /// Whether values are checked by a pass of their own, since no statistic reads them.
     pub(crate) checked: bool,
+    /// Which states are merged with which for the cells.
+    #[serde(skip)]
+    pub(crate) merges: MergePlan,
     /// Fits of merging learners that may run at the same time.
     pub(crate) merging_at_once: usize,
     /// For each cell.

@@ -8,7 +8,6 @@ use crate::{
         bound::{Bound, sum},
         lowering::{Lowering, Place},
     },
-    statistic::state::Statistic,
 };
 
 /// What the fits and models of a layer take, in bytes, beside statistics and views.
@@ -48,14 +47,11 @@ impl Lowering<'_> {
         for learner in self.learners {
             let own = learner.estimator.as_ref();
             let is_final = |at: &usize| self.design.cells()[*at].is_final;
-            let merge = own.as_merge();
-            let mut states: Option<Vec<Box<dyn Statistic>>> = None;
-            if let Some(merge) = merge {
-                let wanted = guarded(|| merge.statistics(&cx))
-                    .map_err(|e| e.in_declaration(&learner.name, self.at))?;
-                states = Some(wanted);
-            }
-            let mut whole = 0u64;
+            let states = match own.as_merge() {
+                Some(merge) => guarded(|| merge.statistics(&cx)).map(Some),
+                None => Ok(None),
+            };
+            let states = states.map_err(|e| e.in_declaration(&learner.name, self.at))?;
             for (at, nrows) in cells.iter().enumerate() {
                 let train = Shape { nrows: *nrows, ..table };
                 let cost = guarded(|| Ok(cost_of(own, train, self.n_classes)))
@@ -66,12 +62,11 @@ impl Lowering<'_> {
                     .flat_map(|s| [s.bytes_for(*nrows), s.seal_bytes_for(*nrows)]));
                 let (peak, model) =
                     (cost.peak_bytes.saturating_sub(shared), cost.model_bytes.saturating_sub(shared));
-                if merge.is_some() {
+                if states.is_some() {
                     out.merged = out.merged.saturating_add(model);
                     out.fits += 1;
-                    whole = whole.max(peak.max(model));
-                    if whole > out.costliest {
-                        out.costliest = whole;
+                    if peak.max(model) > out.costliest {
+                        out.costliest = peak.max(model);
                         out.largest = learner.name.clone();
                     }
                 } else if is_final(&at) || (own.is_linear() && self.at + 1 < self.n_layers) {

@@ -148,6 +148,7 @@ impl Lowering<'_> {
             scored_by_statistics,
             nested: below.is_none_or(|below| below.nested && below.design.keeps_apart()),
             checked,
+            merges,
             merging_at_once: 1,
             views: Vec::new(),
             waves: Vec::new(),

@@ -19,7 +19,7 @@ fn folds_of(design: &Design) -> Vec<f64> {
     let mut folds = vec![-1.0; design.nrows()];
     for (CellId(fold), cell) in design.ids() {
         for at in design.atoms().rows(&cell.predict).runs().iter().cloned().flatten() {
-            folds[design.arrangement().order().map_or(at, |order| order[at] as usize)] = fold as f64;
+            folds[design.arrangement().input_row(at)] = fold as f64;
         }
     }
     folds

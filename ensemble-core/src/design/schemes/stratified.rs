@@ -120,7 +120,7 @@ mod tests {
         let mut folds = vec![0; target.len()];
         for (fold, range) in design.atoms().ranges().enumerate() {
             for at in range {
-                folds[design.arrangement().order().map_or(at, |o| o[at] as usize)] = fold as u32;
+                folds[design.arrangement().input_row(at)] = fold as u32;
             }
         }
         folds
